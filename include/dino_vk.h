@@ -1,0 +1,327 @@
+/*
+ * dino-vk: DINO vision transformers as one Vulkan command buffer.
+ *
+ * The order of things:
+ *
+ *     dvk_context   a Vulkan device that this library opened
+ *     dvk_model     a checkpoint whose weights lie on that device
+ *     dvk_session   the recorded forward pass of one model at one resolution and batch size
+ *
+ *     dvk_image_load -> dvk_preprocess -> dvk_session_run -> dvk_session_read
+ *
+ * Conventions
+ *   - Every function that can fail returns a dvk_result and takes a `dvk_error *` (may be NULL) that receives the
+ *     code and one sentence saying what was expected, what was found and what to do. On failure, outputs are
+ *     untouched unless stated otherwise, and nothing is leaked.
+ *   - Params structs: zero means default. `NULL` params = all defaults, where a function says so.
+ *   - Create functions write the handle only on success. Destroy functions take the handle's address, set it to
+ *     NULL, and accept a NULL handle.
+ *   - The library never prints, exits, aborts, installs handlers or keeps global state.
+ *   - Thread-safety: different contexts are independent. Everything that belongs to one context (its models and
+ *     sessions included) must be used by one thread at a time, unless a function says "any thread".
+ *   - Strings are UTF-8. Arrays are dense, row-major ("C order"), 32-bit floats unless stated otherwise.
+ *   - Images are [height][width][3] bytes, RGB, sRGB-encoded, top row first.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#ifndef DINO_VK_H_
+#define DINO_VK_H_
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Version of this header; dvk_version() is the version of the library that runs. meson reads these three lines. */
+#define DVK_VERSION_MAJOR 0
+#define DVK_VERSION_MINOR 1
+#define DVK_VERSION_PATCH 0
+
+#if defined(_WIN32) && defined(DVK_BUILD_SHARED)
+#define DVK_API __declspec(dllexport)
+#elif defined(__GNUC__)
+#define DVK_API __attribute__((visibility("default")))
+#else
+#define DVK_API
+#endif
+
+/* ------------------------------------------------------------------------------------------------ results */
+
+/* Stable values: a release may add codes, never renumber them. */
+typedef enum dvk_result {
+    DVK_OK = 0,
+    DVK_ERROR_INVALID_ARGUMENT = -1, /* the caller broke a documented rule */
+    DVK_ERROR_OUT_OF_HOST_MEMORY = -2,
+    DVK_ERROR_OUT_OF_DEVICE_MEMORY = -3,
+    DVK_ERROR_IO = -4,          /* a file could not be opened, read or mapped */
+    DVK_ERROR_BAD_FILE = -5,    /* a file was read and is damaged, truncated or not what it should be */
+    DVK_ERROR_UNSUPPORTED = -6, /* well-formed, but outside what this version or this device can do */
+    DVK_ERROR_NO_VULKAN = -7,   /* no Vulkan loader, no driver, or no Vulkan 1.1 */
+    DVK_ERROR_NO_DEVICE = -8,   /* no device matches the request */
+    DVK_ERROR_DEVICE_LOST = -9, /* destroy the context and create a new one */
+    DVK_ERROR_VULKAN = -10,     /* any other Vulkan failure; the message names the call and the VkResult */
+    DVK_RESULT_FORCE_32BIT = 0x7fffffff
+} dvk_result;
+
+/* Caller-owned; need not be initialised. Written only on failure. */
+typedef struct dvk_error {
+    dvk_result code;
+    char message[512]; /* one sentence, NUL-terminated, no trailing newline */
+} dvk_error;
+
+/* "DVK_ERROR_IO" and the like; never NULL. Any thread. */
+DVK_API const char *dvk_result_name(dvk_result result);
+
+/* "0.1.0". Any thread. */
+DVK_API const char *dvk_version(void);
+
+/* ------------------------------------------------------------------------------------------------ logging */
+
+typedef enum dvk_log_level {
+    DVK_LOG_NONE = 0, /* default: silent */
+    DVK_LOG_ERROR = 1,
+    DVK_LOG_WARNING = 2,
+    DVK_LOG_INFO = 3,
+    DVK_LOG_DEBUG = 4
+} dvk_log_level;
+
+/* Called from the thread that called the library. Must not call back into the library. */
+typedef void (*dvk_log_callback)(void *user, dvk_log_level level, const char *message);
+
+/* ------------------------------------------------------------------------------------------------ devices */
+
+typedef enum dvk_device_type {
+    DVK_DEVICE_OTHER = 0,
+    DVK_DEVICE_INTEGRATED = 1,
+    DVK_DEVICE_DISCRETE = 2,
+    DVK_DEVICE_VIRTUAL = 3,
+    DVK_DEVICE_CPU = 4 /* a software driver, such as llvmpipe or SwiftShader */
+} dvk_device_type;
+
+typedef struct dvk_device_info {
+    uint32_t index; /* position in the driver's enumeration, as `dvk_context_params.device` takes it */
+    dvk_device_type type;
+    char name[256];
+    char driver[512]; /* driver name and version as the driver tells them; empty before Vulkan 1.2 */
+    uint8_t uuid[16]; /* VkPhysicalDeviceIDProperties::deviceUUID */
+    uint32_t vendor_id, device_id;
+    uint32_t api_version;       /* as VK_MAKE_API_VERSION; 1.1 or later is needed */
+    uint64_t device_memory;     /* bytes in the largest device-local heap */
+    uint64_t max_storage_range; /* bytes: the largest range one shader binding may span */
+    uint32_t subgroup_size;
+    uint32_t max_workgroup_invocations;
+    uint32_t shared_memory; /* bytes a workgroup may use */
+    bool has_fp16_arithmetic;
+    bool has_fp16_storage;
+    bool usable; /* false: `why_not` says what is missing */
+    char why_not[128];
+} dvk_device_info;
+
+/* Lists the machine's Vulkan devices. *count: in, the capacity of `infos`; out, how many devices there are. At most
+ * the capacity is written; infos may be NULL when *count is 0. Opens and closes a Vulkan instance. Any thread.
+ * Errors: NO_VULKAN, OUT_OF_HOST_MEMORY, VULKAN. No device at all is DVK_OK with *count = 0. */
+DVK_API dvk_result dvk_list_devices(dvk_device_info *infos, uint32_t *count, dvk_error *error);
+
+typedef struct dvk_context dvk_context;
+
+typedef struct dvk_context_params {
+    /* Which device: an index ("0"), a part of its name in any case ("radeon"), or its UUID in hex, with or without
+     * dashes. NULL or "": the best: discrete, then integrated, then virtual; a software driver only if nothing else is
+     * there. More than one name match: the best of them. */
+    const char *device;
+    dvk_log_callback log; /* may be NULL */
+    void *log_user;
+    dvk_log_level log_level; /* messages above this level are not formatted */
+    /* Where the pipeline cache is kept between runs: an existing or creatable directory, or NULL for no cache. The
+     * file is ignored and rebuilt when it is damaged or of another driver; failing to write it is never an error. */
+    const char *cache_dir;
+    /* Ask for VK_LAYER_KHRONOS_validation with synchronisation validation; its messages arrive at `log` as errors.
+     * Fails with UNSUPPORTED where the layer is not installed. For tests. */
+    bool validation;
+} dvk_context_params;
+
+/* Opens a device. params may be NULL. Strings in params need to live only during the call; log_user until destroy.
+ * Errors: NO_VULKAN, NO_DEVICE, UNSUPPORTED, OUT_OF_*_MEMORY, VULKAN. Any thread. */
+DVK_API dvk_result dvk_context_create(const dvk_context_params *params, dvk_context **context, dvk_error *error);
+
+/* All models and sessions of the context must have been destroyed. Waits for nothing: sessions wait for themselves. */
+DVK_API void dvk_context_destroy(dvk_context **context);
+
+/* Valid until the context is destroyed. */
+DVK_API const dvk_device_info *dvk_context_device(const dvk_context *context);
+
+/* One line for people: the capability tier in use, as "tier S (software driver)". Lives as long as the context. */
+DVK_API const char *dvk_context_tier(const dvk_context *context);
+
+/* ------------------------------------------------------------------------------------------------- images */
+
+typedef struct dvk_image {
+    uint32_t width, height;
+    uint8_t *pixels; /* [height][width][3]; owned by the library, free with dvk_image_free */
+} dvk_image;
+
+typedef enum dvk_image_flags {
+    DVK_IMAGE_IGNORE_ORIENTATION = 1 << 0 /* leave the pixels as stored, whatever EXIF says */
+} dvk_image_flags;
+
+/* Decodes PNG, JPEG, BMP, TGA or PNM (P1..P6). At most 16384 pixels a side. Alpha is dropped without blending, gray is
+ * repeated, 16-bit samples keep their high byte, as Pillow's convert("RGB") does; EXIF orientation is applied. A
+ * truncated or corrupt file is refused, never half decoded.
+ * Errors: IO, BAD_FILE, UNSUPPORTED (another format), OUT_OF_HOST_MEMORY. Any thread. */
+DVK_API dvk_result dvk_image_load(const char *path, uint32_t flags, dvk_image *image, dvk_error *error);
+
+/* The same from memory; `name` stands for the file in messages. */
+DVK_API dvk_result dvk_image_decode(const void *bytes, size_t size, const char *name, uint32_t flags, dvk_image *image,
+                                    dvk_error *error);
+
+/* Frees the pixels and zeroes the struct. */
+DVK_API void dvk_image_free(dvk_image *image);
+
+/* ------------------------------------------------------------------------------------------------- models */
+
+typedef enum dvk_precision {
+    DVK_PRECISION_AUTO = 0, /* as the checkpoint stores its matrices: F16 files fp16, F32 and BF16 files fp32 */
+    DVK_PRECISION_FP32 = 1,
+    DVK_PRECISION_FP16 = 2 /* matrices stored as fp16 on the device; arithmetic stays fp32 */
+} dvk_precision;
+
+typedef struct dvk_model dvk_model;
+
+typedef struct dvk_model_params {
+    /* A directory as the Hugging Face hub lays it out (config.json, preprocessor_config.json, model.safetensors), or
+     * the path of a .safetensors file whose neighbours are the other two. NULL: from memory, below. */
+    const char *path;
+    /* From memory, all three or none; used only during the call. */
+    const void *config_json, *preprocessor_json, *safetensors;
+    size_t config_json_size, preprocessor_json_size, safetensors_size;
+    const char *name; /* for messages and info; NULL: the path, or "memory" */
+    dvk_precision precision;
+} dvk_model_params;
+
+typedef struct dvk_model_info {
+    char name[256];
+    char architecture[64]; /* config.json's architectures[0], as "ViTModel" */
+    uint32_t hidden_size;  /* D */
+    uint32_t layers, heads, head_dim;
+    uint32_t mlp_size;
+    uint32_t patch_size;                /* pixels a side */
+    uint32_t image_width, image_height; /* the preprocessor's size: what width = height = 0 in a session means */
+    uint32_t position_grid_width, position_grid_height; /* patches a side in the checkpoint's position table */
+    bool has_pooler;
+    dvk_precision precision; /* as stored on the device; never AUTO */
+    char stored_dtype[8];    /* "F32", "F16" or "BF16": the file's matrices */
+    uint64_t parameters;     /* how many numbers the used tensors hold */
+    uint64_t device_bytes;   /* device memory of the weights; 0 for a model loaded without a context */
+    char resample[16];       /* the preprocessor's filter: "bilinear", "bicubic", ... */
+    float image_mean[3], image_std[3];
+    bool untrained; /* the checkpoint says that its weights are random ("dino_vk_untrained" in
+                       config.json): its features mean nothing */
+} dvk_model_info;
+
+/* Reads, checks and uploads a checkpoint. context NULL: check and query only, nothing is uploaded and no session can
+ * be made. The file is mapped during the call only.
+ * Errors: IO, BAD_FILE (with the first offending tensor, its expected and found shape), UNSUPPORTED (another kind of
+ * model), OUT_OF_*_MEMORY, DEVICE_LOST, VULKAN. */
+DVK_API dvk_result dvk_model_load(dvk_context *context, const dvk_model_params *params, dvk_model **model,
+                                  dvk_error *error);
+
+/* All sessions of the model must have been destroyed. */
+DVK_API void dvk_model_destroy(dvk_model **model);
+
+/* Valid until the model is destroyed. */
+DVK_API const dvk_model_info *dvk_model_get_info(const dvk_model *model);
+
+/* --------------------------------------------------------------------------------------------- preprocess */
+
+typedef enum dvk_resize_order {
+    DVK_RESIZE_NEWEST = 0, /* bytes of Pillow 13 and later: tall images are resized vertically first */
+    DVK_RESIZE_CLASSIC = 1 /* bytes of Pillow up to 12: always horizontally first */
+} dvk_resize_order;
+
+typedef struct dvk_preprocess_params {
+    uint32_t width, height; /* both 0: the model's preprocessor size; else the image is resized to exactly this */
+    dvk_resize_order order;
+} dvk_preprocess_params;
+
+/* The size that dvk_preprocess will write for an image of this size. It depends on the image only where the
+ * preprocessor resizes by the shortest edge and does not crop. */
+DVK_API void dvk_preprocess_size(const dvk_model *model, const dvk_preprocess_params *params, const dvk_image *image,
+                                 uint32_t *width, uint32_t *height);
+
+/* Resizes and normalises as the model's preprocessor_config.json says, bit for bit as transformers' Pillow processor.
+ * pixel_values: [3][height][width] of dvk_preprocess_size(). resized (may be NULL): the resized, not normalised bytes,
+ * [height][width][3], for drawing over. Runs on the CPU. Any thread. Errors: OUT_OF_HOST_MEMORY. */
+DVK_API dvk_result dvk_preprocess(const dvk_model *model, const dvk_preprocess_params *params, const dvk_image *image,
+                                  float *pixel_values, uint8_t *resized, dvk_error *error);
+
+/* ----------------------------------------------------------------------------------------------- sessions */
+
+/* What a session computes. T = 1 + patches; patches = floor(height / patch_size) * floor(width / patch_size), row by
+ * row; D = hidden_size; H = heads. Shapes are per image. */
+typedef enum dvk_output {
+    DVK_OUTPUT_LAST_HIDDEN_STATE = 0, /* [T][D]: after the final layer norm; token 0 is CLS */
+    DVK_OUTPUT_CLS = 1,               /* [D]: token 0 of it */
+    DVK_OUTPUT_PATCHES = 2,           /* [T-1][D]: the other tokens of it */
+    DVK_OUTPUT_MEAN = 3,              /* [D]: mean of the patch tokens */
+    DVK_OUTPUT_POOLED = 4,            /* [D]: tanh(dense(CLS)); only where the checkpoint has a pooler */
+    DVK_OUTPUT_ATTENTION = 5,         /* [H][T]: last layer, softmax row of the CLS token, its own column 0 included */
+    DVK_OUTPUT_COUNT = 6
+} dvk_output;
+
+#define DVK_OUTPUT_BIT(output) (1u << (output))
+
+typedef struct dvk_session dvk_session;
+
+typedef struct dvk_session_params {
+    uint32_t batch;         /* images per pass; 0 = 1 */
+    uint32_t width, height; /* pixels of the input; both 0: the model's preprocessor size. At least one patch. Other
+                               sizes interpolate the position table as transformers' interpolate_pos_encoding. Edge
+                               pixels beyond the last whole patch are unused. */
+    uint32_t outputs;       /* DVK_OUTPUT_BIT()s; 0 = CLS alone. CLS, PATCHES and LAST_HIDDEN_STATE share storage. */
+} dvk_session_params;
+
+typedef struct dvk_session_info {
+    uint32_t batch, width, height;
+    uint32_t grid_width, grid_height; /* patches a side */
+    uint32_t tokens;                  /* T */
+    uint32_t dispatches;              /* of one pass */
+    uint64_t flops;                   /* of one pass, a multiply-add counted as two */
+    uint64_t device_bytes;            /* device memory of this session, weights not counted */
+    uint64_t host_bytes;              /* of which mapped for input and output */
+    double prepare_ms;                /* creating pipelines, memory and the recording */
+} dvk_session_info;
+
+/* Allocates, writes descriptor sets, and records the pass once. params may be NULL.
+ * Errors: INVALID_ARGUMENT, UNSUPPORTED (beyond a limit of the device; the message says which), OUT_OF_*_MEMORY,
+ * DEVICE_LOST, VULKAN. */
+DVK_API dvk_result dvk_session_create(dvk_model *model, const dvk_session_params *params, dvk_session **session,
+                                      dvk_error *error);
+
+DVK_API void dvk_session_destroy(dvk_session **session);
+
+/* Valid until the session is destroyed. */
+DVK_API const dvk_session_info *dvk_session_get_info(const dvk_session *session);
+
+/* Runs the recorded pass on `count` (1..batch) images and waits for it. pixel_values: [count][3][height][width].
+ * Replays of the same input give the same bits. Errors: INVALID_ARGUMENT, DEVICE_LOST, VULKAN. */
+DVK_API dvk_result dvk_session_run(dvk_session *session, const float *pixel_values, uint32_t count, dvk_error *error);
+
+/* The shape of one image's output: writes up to 2 extents, returns how many (0: the session does not compute it). */
+DVK_API uint32_t dvk_session_shape(const dvk_session *session, dvk_output output, uint32_t shape[2]);
+
+/* Copies an output of the last run's image `index` (0..count-1) into `values`, which holds `capacity` floats.
+ * Errors: INVALID_ARGUMENT (output not asked for, index out of range, capacity too small, nothing was run). */
+DVK_API dvk_result dvk_session_read(const dvk_session *session, dvk_output output, uint32_t index, float *values,
+                                    size_t capacity, dvk_error *error);
+
+/* The plan, as text for people: one line an op with kernel, variant, grid, work and buffers. Writes at most `size`
+ * bytes with the NUL and returns the length the whole text has, as snprintf does. text may be NULL when size is 0. */
+DVK_API size_t dvk_session_print_plan(const dvk_session *session, char *text, size_t size);
+
+#ifdef __cplusplus
+}
+#endif
+#endif /* DINO_VK_H_ */

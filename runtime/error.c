@@ -1,0 +1,54 @@
+#include "error.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+dvk_result dvk_fail(dvk_error *error, dvk_result code, const char *format, ...) {
+    if (error) {
+        va_list arguments;
+        va_start(arguments, format);
+        int length = vsnprintf(error->message, sizeof(error->message), format, arguments);
+        va_end(arguments);
+        error->code = code;
+        if (length < 0)
+            error->message[0] = '\0';
+        else if ((size_t)length >= sizeof(error->message))
+            memcpy(error->message + sizeof(error->message) - 4, "...", 4);
+    }
+    return code;
+}
+
+dvk_result dvk_fail_memory(dvk_error *error, size_t bytes) {
+    return dvk_fail(error, DVK_ERROR_OUT_OF_HOST_MEMORY, "out of memory: %zu bytes of host memory were refused", bytes);
+}
+
+const char *dvk_result_name(dvk_result result) {
+    switch (result) {
+    case DVK_OK:
+        return "DVK_OK";
+    case DVK_ERROR_INVALID_ARGUMENT:
+        return "DVK_ERROR_INVALID_ARGUMENT";
+    case DVK_ERROR_OUT_OF_HOST_MEMORY:
+        return "DVK_ERROR_OUT_OF_HOST_MEMORY";
+    case DVK_ERROR_OUT_OF_DEVICE_MEMORY:
+        return "DVK_ERROR_OUT_OF_DEVICE_MEMORY";
+    case DVK_ERROR_IO:
+        return "DVK_ERROR_IO";
+    case DVK_ERROR_BAD_FILE:
+        return "DVK_ERROR_BAD_FILE";
+    case DVK_ERROR_UNSUPPORTED:
+        return "DVK_ERROR_UNSUPPORTED";
+    case DVK_ERROR_NO_VULKAN:
+        return "DVK_ERROR_NO_VULKAN";
+    case DVK_ERROR_NO_DEVICE:
+        return "DVK_ERROR_NO_DEVICE";
+    case DVK_ERROR_DEVICE_LOST:
+        return "DVK_ERROR_DEVICE_LOST";
+    case DVK_ERROR_VULKAN:
+        return "DVK_ERROR_VULKAN";
+    case DVK_RESULT_FORCE_32BIT:
+        break;
+    }
+    return "an unknown dvk_result";
+}

@@ -1,0 +1,79 @@
+/* The variant table as the runtime sees it. It is written in shaders/variants.toml, compiled and turned into C by
+ * shaders/compile.py; adding a variant is one entry there plus its shader. */
+#ifndef DVK_VARIANTS_H_
+#define DVK_VARIANTS_H_
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+typedef enum dvk_kernel {
+    DVK_KERNEL_PATCHIFY,
+    DVK_KERNEL_MATMUL,
+    DVK_KERNEL_LAYERNORM,
+    DVK_KERNEL_ATTENTION,
+    DVK_KERNEL_ATTENTION_ROW,
+    DVK_KERNEL_MEAN,
+    DVK_KERNEL_COUNT
+} dvk_kernel;
+
+typedef enum dvk_weight_type {
+    DVK_WEIGHT_NONE, /* the kernel reads no matrix */
+    DVK_WEIGHT_FP32, /* w as vec4[(depth + 1) * w_stride / 4] */
+    DVK_WEIGHT_FP16  /* rows 0..depth-1 as uvec2 (4 halves each, unpackHalf2x16), then the bias row as float bits */
+} dvk_weight_type;
+
+/* Which devices a variant is meant for; both kinds must be right on every device. */
+typedef enum dvk_device_class {
+    DVK_CLASS_GPU,
+    DVK_CLASS_SOFTWARE /* VK_PHYSICAL_DEVICE_TYPE_CPU: barriers are costly, registers are memory */
+} dvk_device_class;
+
+/* Feature bits that a variant can need beyond Vulkan 1.1 core. */
+enum {
+    DVK_FEATURE_SUBGROUP_BALLOT = 1 << 0, /* broadcast and ballot in compute */
+    DVK_FEATURE_FP16_STORAGE = 1 << 1,
+    DVK_FEATURE_FP16_ARITHMETIC = 1 << 2
+};
+
+/* Specialisation constants by id. Ids 1 to 7 belong to the variant (its tile), the others have one meaning everywhere.
+ */
+enum {
+    DVK_CONSTANT_LOCAL_SIZE = 0, /* local_size_x_id = 0; y and z are 1 */
+    DVK_CONSTANT_VARIANT_FIRST = 1,
+    DVK_CONSTANT_VARIANT_COUNT = 7,
+    DVK_CONSTANT_ACTIVATION = 8, /* matmul: a dvk_activation */
+    DVK_CONSTANT_RESIDUAL = 9,   /* matmul: a dvk_residual */
+    DVK_CONSTANT_HEAD_DIM = 10   /* attention, attention_row: a multiple of 4, at most 128 */
+};
+
+typedef enum dvk_residual {
+    DVK_RESIDUAL_NONE = 0,
+    DVK_RESIDUAL_IN_PLACE = 1, /* out += result */
+    DVK_RESIDUAL_TABLE = 2     /* out = table[row] + result */
+} dvk_residual;
+
+typedef struct dvk_variant {
+    const char *name;
+    dvk_kernel kernel;
+    dvk_weight_type weight;
+    dvk_device_class device_class;
+    uint32_t features;     /* what the device must have */
+    uint32_t local_size;   /* invocations of a workgroup */
+    uint32_t tile_rows;    /* what one workgroup computes; see push_constants.h */
+    uint32_t tile_columns; /* matmul only */
+    uint32_t shared_bytes; /* at most; for attention with head_dim 128 */
+    uint32_t max_head_dim; /* attention only, else 0 */
+    uint32_t constants[7]; /* values of specialisation constants 1.. */
+    uint32_t constant_count;
+    uint32_t binding_count; /* storage buffers 0 .. binding_count - 1 */
+    const uint32_t *spirv;
+    size_t spirv_bytes;
+} dvk_variant;
+
+/* In order of preference within a (kernel, weight, device_class). */
+extern const dvk_variant dvk_variants[];
+extern const size_t dvk_variant_count;
+extern const char *const dvk_kernel_names[DVK_KERNEL_COUNT];
+
+#endif

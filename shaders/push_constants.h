@@ -1,0 +1,108 @@
+/* The push constants of every kernel, read by GLSL and by C alike: one declaration, so that they cannot drift apart.
+ * All strides and widths are in floats; all row starts are multiples of 4 floats. At most 128 bytes each (Tier 0). */
+#ifndef DVK_PUSH_CONSTANTS_H_
+#define DVK_PUSH_CONSTANTS_H_
+
+#ifdef VULKAN /* glslang defines it */
+#define DVK_PUSH(name) layout(push_constant) uniform name
+#define DVK_PUSH_END(name) push;
+#define DVK_UINT uint
+#else
+#include <stdint.h>
+#define DVK_PUSH(name) typedef struct name
+#define DVK_PUSH_END(name) name;
+#define DVK_UINT uint32_t
+#endif
+
+/* A dispatch runs the linear workgroups first_group .. first_group + group_count - 1 of its op; the grid may be folded
+ * into y and z, so that some of the last ones fall beyond the end and must return. */
+#define DVK_PUSH_GROUPS                                                                                                \
+    DVK_UINT first_group;                                                                                              \
+    DVK_UINT group_end; /* first_group + group_count */
+
+#if defined(DVK_KERNEL_PATCHIFY) || !defined(VULKAN)
+/* pixels [batch][3][height][width] -> patches [batch * tokens][depth]; a CLS row and the columns beyond 3 * patch^2 are
+ * zeros. Column = channel * patch^2 + y * patch + x. One workgroup: local_size vec4 of the output. */
+DVK_PUSH(dvk_push_patchify) {
+    DVK_PUSH_GROUPS
+    DVK_UINT rows;       /* batch * tokens */
+    DVK_UINT tokens;     /* of one image, CLS included */
+    DVK_UINT grid_width; /* patches */
+    DVK_UINT width, height;
+    DVK_UINT patch_size;
+    DVK_UINT depth; /* 3 * patch^2 rounded up to 4 */
+}
+DVK_PUSH_END(dvk_push_patchify)
+#endif
+
+#if defined(DVK_KERNEL_MATMUL) || !defined(VULKAN)
+/* out[r][c] = epilogue(sum_k a[r][k] * w[k][first_column + c] + w[depth][first_column + c]); row `depth` of w is the
+ * bias. w is [depth + 1][w_stride], zero beyond the matrix's own columns; w_stride is a multiple of 64.
+ * Where the columns are wider than a plane (query, key, value), column c goes to plane c / plane_columns:
+ *     out[(c / plane_columns) * plane_stride + r * out_stride + c % plane_columns]
+ * Tiles: group = tile_row * ceil(columns / tile_columns) + tile_column. */
+DVK_PUSH(dvk_push_matmul) {
+    DVK_PUSH_GROUPS
+    DVK_UINT rows;    /* M */
+    DVK_UINT columns; /* N of this op; a multiple of 4 */
+    DVK_UINT depth;   /* K; a multiple of 4 */
+    DVK_UINT a_stride;
+    DVK_UINT w_stride;
+    DVK_UINT first_column;
+    DVK_UINT out_stride;
+    DVK_UINT plane_columns; /* a multiple of 4 */
+    DVK_UINT plane_stride;
+    DVK_UINT table_rows; /* residual 2: table[(first_row + r) % table_rows][c], row length out_stride */
+    DVK_UINT first_row;  /* of this op in the whole product: ops are split by rows where ranges are limited */
+}
+DVK_PUSH_END(dvk_push_matmul)
+#endif
+
+#if defined(DVK_KERNEL_LAYERNORM) || !defined(VULKAN)
+/* out[r] = (in[r] - mean) / sqrt(variance + epsilon) * parameters[0] + parameters[1]; dense rows; tile_rows a group. */
+DVK_PUSH(dvk_push_layernorm) {
+    DVK_PUSH_GROUPS
+    DVK_UINT rows;
+    DVK_UINT columns; /* a multiple of 4 */
+    float epsilon;
+}
+DVK_PUSH_END(dvk_push_layernorm)
+#endif
+
+#if defined(DVK_KERNEL_ATTENTION) || !defined(VULKAN)
+/* out = softmax(q k^T) v for each image and head, streamed: no score leaves the workgroup. q (already scaled), k, v and
+ * out are [batch * tokens][row_stride], head h in columns h * head_dim ... Group = (image * heads + head) *
+ * ceil(tokens / tile_rows) + query_tile. */
+DVK_PUSH(dvk_push_attention) {
+    DVK_PUSH_GROUPS
+    DVK_UINT tokens;
+    DVK_UINT heads;
+    DVK_UINT row_stride;
+}
+DVK_PUSH_END(dvk_push_attention)
+#endif
+
+#if defined(DVK_KERNEL_ATTENTION_ROW) || !defined(VULKAN)
+/* out[image][head][token] = softmax over tokens of q[image * tokens] . k[image * tokens + token]; q and k as above.
+ * One workgroup a (image, head). */
+DVK_PUSH(dvk_push_attention_row) {
+    DVK_PUSH_GROUPS
+    DVK_UINT tokens;
+    DVK_UINT heads;
+    DVK_UINT row_stride;
+}
+DVK_PUSH_END(dvk_push_attention_row)
+#endif
+
+#if defined(DVK_KERNEL_MEAN) || !defined(VULKAN)
+/* out[image][c] = mean over tokens 1.. of in[image * tokens + token][c]. One workgroup: local_size vec4 columns of one
+ * image; group = image * ceil(columns / (4 * local_size)) + column block. */
+DVK_PUSH(dvk_push_mean) {
+    DVK_PUSH_GROUPS
+    DVK_UINT tokens;
+    DVK_UINT columns; /* a multiple of 4 */
+}
+DVK_PUSH_END(dvk_push_mean)
+#endif
+
+#endif
