@@ -99,7 +99,7 @@ dvk_result dvk_pipeline_cache_open(dvk_context *context, const char *directory, 
         if (!context->cache_path)
             return dvk_fail_memory(error, capacity);
         int length = snprintf(context->cache_path, capacity, "%s/pipelines-", directory);
-        for (int i = 0; i < VK_UUID_SIZE; i++)
+        for (unsigned i = 0; i < VK_UUID_SIZE; i++)
             length += snprintf(context->cache_path + length, capacity - (size_t)length, "%02x", context->info.uuid[i]);
         snprintf(context->cache_path + length, capacity - (size_t)length, ".bin");
         blob = read_blob(context, &size);
