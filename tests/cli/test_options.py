@@ -6,6 +6,7 @@ import os
 import signal
 import struct
 import subprocess
+
 import harness
 import images
 from harness import Case, read_npy
