@@ -138,7 +138,7 @@ static bool newest_snapshot(const char *repository, char *path, size_t size) {
 
 bool model_path_resolve(const char *argument, char *path, size_t size, dvk_error *error) {
     char folder[NAME_LIMIT + 16], cache[PATH_LIMIT], repository[PATH_LIMIT];
-    if (!*argument)
+    if (!argument || !*argument)
         return fail(error, DVK_ERROR_INVALID_ARGUMENT,
                     "the model's name is empty, expected a directory, a .safetensors file or a name like "
                     "facebook/dino-vits8");
