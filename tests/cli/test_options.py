@@ -437,7 +437,7 @@ class Caching(Case):
         self.assertEqual(self.cached("--no-cache", HOME=home, XDG_CACHE_HOME=cache), 0)
         self.assertEqual(self.cached(HOME=home, XDG_CACHE_HOME=cache, DINO_VK_NO_CACHE="1"), 0)
         self.assertEqual(self.cached(HOME=None, XDG_CACHE_HOME="relative"), 0)
-        self.assertGreater(self.cached(HOME=home, XDG_CACHE_HOME=cache, MESA_SHADER_CACHE_DISABLE="1"), 0)
+        self.assertGreater(self.cached(HOME=home, XDG_CACHE_HOME=cache), 0)
         self.assertTrue((self.folder / "cache" / "dino-vk").is_dir())
         self.run_good(self.image, environment={"HOME": home, "XDG_CACHE_HOME": None})
         self.assertTrue((self.folder / "home" / ".cache" / "dino-vk").is_dir())
@@ -631,7 +631,7 @@ class Ends(Case):
 
     def test_progress(self):
         """A terminal is told what takes long; what is no terminal is not."""
-        code, shown = self.run_terminal("--json", "--size", "320", *[self.image] * 30)
+        code, shown = self.run_terminal("--json", "--size", "160", *[self.image] * 60)
         self.assertEqual(code, 0)
         self.assertIn("image ", shown.replace('"image', ""))
         self.assertTrue(shown.count("\r\033[K") >= 2, shown[-300:])
