@@ -26,6 +26,8 @@ enum {
 typedef struct jpeg_info {
     uint32_t width, height, components;
     uint8_t ids[4];
+    uint8_t sampling[4]; /* horizontal << 4 | vertical */
+    bool progressive;
     uint32_t scanned;    /* bit i: a scan holds component i */
     int adobe_transform; /* -1: no Adobe segment */
     int exif, xmp;
@@ -62,8 +64,15 @@ static dvk_result read_frame(const dvk_image_file *file, int marker, const uint8
         return dvk_fail(error, DVK_ERROR_UNSUPPORTED,
                         "%s: expected a JPEG of 1, 3 or 4 components, found %u; convert it to RGB", file->name,
                         info->components);
-    for (uint32_t i = 0; i < info->components; i++)
+    for (uint32_t i = 0; i < info->components; i++) {
         info->ids[i] = body[6 + 3 * i];
+        info->sampling[i] = body[7 + 3 * i];
+        const int horizontal = info->sampling[i] >> 4, vertical = info->sampling[i] & 15;
+        if (horizontal < 1 || horizontal > 4 || vertical < 1 || vertical > 4)
+            return dvk_image_damaged(file, error, "the JPEG's sampling factors should be 1 to 4, found %dx%d",
+                                     horizontal, vertical);
+    }
+    info->progressive = marker == SOF2;
     return DVK_OK;
 }
 
@@ -137,6 +146,24 @@ static dvk_result walk(const dvk_image_file *file, jpeg_info *info, dvk_error *e
     return DVK_OK;
 }
 
+/* What the image data takes at least: a block of 8x8 samples has one code of at least one bit for its DC coefficient
+ * and, unless it is progressive, another one for the rest. A header that promises more blocks than that is not worth
+ * gigabytes of memory. */
+static uint64_t least_bits(const jpeg_info *info) {
+    uint32_t widest = 1, tallest = 1;
+    for (uint32_t i = 0; i < info->components; i++) {
+        const uint32_t horizontal = info->sampling[i] >> 4, vertical = info->sampling[i] & 15;
+        widest = horizontal > widest ? horizontal : widest;
+        tallest = vertical > tallest ? vertical : tallest;
+    }
+    uint64_t blocks = 0;
+    for (uint32_t i = 0; i < info->components; i++) {
+        const uint32_t horizontal = info->sampling[i] >> 4, vertical = info->sampling[i] & 15;
+        blocks += (uint64_t)(info->width * horizontal / widest / 8) * (info->height * vertical / tallest / 8);
+    }
+    return info->progressive ? blocks : 2 * blocks;
+}
+
 dvk_result dvk_image_decode_jpeg(const dvk_image_file *file, dvk_image *image, int *orientation, dvk_error *error) {
     jpeg_info info = {.adobe_transform = -1};
     const dvk_result result = walk(file, &info, error);
@@ -151,9 +178,7 @@ dvk_result dvk_image_decode_jpeg(const dvk_image_file *file, dvk_image *image, i
                         "%s: expected a CMYK JPEG with Adobe's marker, found four components without it; convert it "
                         "to RGB",
                         file->name);
-    /* Each block of 64 samples takes at least one bit, and the component with the most blocks has no fewer than a
-     * quarter of the image's: a header that promises more than that is not worth gigabytes of memory. */
-    if ((uint64_t)info.width * info.height / 64 / 4 > (uint64_t)file->size * 8)
+    if (least_bits(&info) > (uint64_t)file->size * 8)
         return dvk_image_damaged(file, error, "a JPEG of %ux%u pixels cannot fit in %zu bytes", info.width, info.height,
                                  file->size);
 
