@@ -37,6 +37,9 @@ static void *capped_realloc(void *old, size_t size) {
 #pragma GCC diagnostic ignored "-Wcast-qual"
 #pragma GCC diagnostic ignored "-Wundef"
 #endif
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#endif
 #if __has_include(<stb/stb_image.h>)
 #include <stb/stb_image.h>
 #else

@@ -167,6 +167,38 @@ static void test_jpeg_kinds(void) {
     free(file.bytes);
 }
 
+/* 256 codes in one Huffman table: stb_image 2.27 reads beyond its arrays for the last of them. */
+static void test_huffman_table(void) {
+    const image_file file = load_image_file(data_directory, "hopper_gray.jpg");
+    uint8_t *bytes = calloc(1, file.size + 277);
+    REQUIRE(bytes);
+    memcpy(bytes, file.bytes, 2);
+    memcpy(bytes + 2, "\xff\xc4\x01\x13\x11", 5); /* 275 bytes: table AC 1 */
+    bytes[7 + 8] = 254;                           /* of 9 bits */
+    bytes[7 + 9] = 1;                             /* of 10 bits */
+    memcpy(bytes + 2 + 276, file.bytes + 2, file.size - 2);
+    dvk_image image = {0};
+    bytes[5] = 0x12; /* 255 codes are fine */
+    CHECK(decode(bytes, file.size + 276, &image, NULL) == DVK_OK);
+    dvk_image_free(&image);
+    bytes[5] = 0x13;
+    bytes[7 + 9] = 2;
+    memmove(bytes + 2 + 277, bytes + 2 + 276, file.size - 2);
+    check_refused(bytes, file.size + 277, DVK_ERROR_BAD_FILE, "Huffman");
+    free(bytes);
+    free(file.bytes);
+}
+
+/* Every chunk's CRC is right, the zlib stream's Adler-32 is not. */
+static void test_adler(void) {
+    static const uint8_t png[] = {0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a, 0x00, 0x00, 0x00, 0x0d, 0x49, 0x48,
+                                  0x44, 0x52, 0x00, 0x00, 0x00, 0x01, 0x00, 0x00, 0x00, 0x01, 0x08, 0x00, 0x00, 0x00,
+                                  0x00, 0x3a, 0x7e, 0x9b, 0x55, 0x00, 0x00, 0x00, 0x0d, 0x49, 0x44, 0x41, 0x54, 0x78,
+                                  0x01, 0x01, 0x02, 0x00, 0xfd, 0xff, 0x00, 0x55, 0x00, 0x57, 0x00, 0x57, 0x66, 0x89,
+                                  0x55, 0xf3, 0x00, 0x00, 0x00, 0x00, 0x49, 0x45, 0x4e, 0x44, 0xae, 0x42, 0x60, 0x82};
+    check_refused(png, sizeof(png), DVK_ERROR_BAD_FILE, "checksum of the PNG's image data");
+}
+
 /* Headers that promise too much, or nothing. */
 static void test_sizes(void) {
     static const uint8_t png[] = "\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR\0\0\x4e\x20\0\0\x4e\x20\x08\2\0\0\0\x6c\x12\xd1\x6e";
@@ -229,6 +261,8 @@ int main(int argc, char **argv) {
     data_directory = argv[1];
     test_kinds();
     test_jpeg_kinds();
+    test_huffman_table();
+    test_adler();
     test_sizes();
     test_paths();
     size_t count;
