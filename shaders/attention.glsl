@@ -1,0 +1,22 @@
+// The buffers of the attention kernels and where a workgroup's queries lie.
+
+#define DVK_KERNEL_ATTENTION
+#include "common.glsl"
+#include "math.glsl"
+
+layout(constant_id = 10) const uint HEAD_DIM = 64;
+
+layout(set = 0, binding = 0) readonly buffer Query {
+    vec4 q[];
+};
+layout(set = 0, binding = 1) readonly buffer Key {
+    vec4 k[];
+};
+layout(set = 0, binding = 2) readonly buffer Value {
+    vec4 v[];
+};
+layout(set = 0, binding = 3) writeonly buffer Output {
+    vec4 result[];
+};
+
+const uint DIM4 = HEAD_DIM / 4;

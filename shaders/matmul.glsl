@@ -1,0 +1,79 @@
+// What all matmul kernels share: the buffers, the two kinds of weights, and the epilogue.
+// DVK_WEIGHT_FP16 chooses the weights: 0 float, 1 half.
+
+#define DVK_KERNEL_MATMUL
+#include "common.glsl"
+#include "math.glsl"
+
+layout(constant_id = 8) const uint ACTIVATION = 0;
+layout(constant_id = 9) const uint RESIDUAL = 0;
+
+const uint ACTIVATION_GELU = 1;
+const uint ACTIVATION_GELU_TANH = 2;
+const uint ACTIVATION_TANH = 3;
+const uint RESIDUAL_IN_PLACE = 1;
+const uint RESIDUAL_TABLE = 2;
+
+layout(set = 0, binding = 0) readonly buffer Input {
+    vec4 a[];
+};
+layout(set = 0, binding = 2) readonly buffer Table {
+    vec4 table[];
+};
+layout(set = 0, binding = 3) buffer Output {
+    vec4 result[];
+};
+
+#if DVK_WEIGHT_FP16
+layout(set = 0, binding = 1) readonly buffer Weights {
+    uvec2 w[];
+};
+
+// Four weights; the index is k * w_stride / 4 + column / 4.
+vec4 weight(uint index) {
+    uvec2 halves = w[index];
+    return vec4(unpackHalf2x16(halves.x), unpackHalf2x16(halves.y));
+}
+
+vec4 bias(uint column4) {
+    uint index = push.depth * (push.w_stride / 4) + 2 * column4;
+    return uintBitsToFloat(uvec4(w[index], w[index + 1]));
+}
+#else
+layout(set = 0, binding = 1) readonly buffer Weights {
+    vec4 w[];
+};
+
+vec4 weight(uint index) {
+    return w[index];
+}
+
+vec4 bias(uint column4) {
+    return w[push.depth * (push.w_stride / 4) + column4];
+}
+#endif
+
+float activate(float x) {
+    if (ACTIVATION == ACTIVATION_GELU)
+        return 0.5 * x * (1.0 + erf(x * 0.707106781));
+    if (ACTIVATION == ACTIVATION_GELU_TANH)
+        return 0.5 * x * (1.0 + tanh_accurate(0.797884561 * (x + 0.044715 * x * x * x)));
+    if (ACTIVATION == ACTIVATION_TANH)
+        return tanh_accurate(x);
+    return x;
+}
+
+// Stores the four products at `row` and the columns from 4 * column4; the caller has checked both.
+void store(uint row, uint column4, vec4 sum) {
+    vec4 value = sum + bias(push.first_column / 4 + column4);
+    value = vec4(activate(value.x), activate(value.y), activate(value.z), activate(value.w));
+
+    uint columns4 = push.plane_columns / 4;
+    uint plane = column4 / columns4;
+    uint index = (plane * push.plane_stride + row * push.out_stride) / 4 + column4 - plane * columns4;
+    if (RESIDUAL == RESIDUAL_IN_PLACE)
+        value += result[index];
+    if (RESIDUAL == RESIDUAL_TABLE)
+        value += table[(push.first_row + row) % push.table_rows * (push.out_stride / 4) + column4];
+    result[index] = value;
+}
