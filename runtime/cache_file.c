@@ -73,12 +73,12 @@ static void *read_blob(const dvk_context *context, size_t *size) {
     fclose(file);
     if (!blob)
         return NULL;
-    *size = (size_t)header.size;
-    cache_header expected = make_header(context, blob, *size);
+    cache_header expected = make_header(context, blob, (size_t)header.size);
     if (memcmp(&header, &expected, sizeof(header)) != 0) {
         free(blob);
         return NULL;
     }
+    *size = (size_t)header.size;
     return blob;
 }
 

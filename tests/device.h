@@ -1,5 +1,5 @@
-/* The context that tests run on: the machine's first choice or $DVK_TEST_DEVICE, under the validation layer wherever that
- * is installed, so that every test is a validation test, too. */
+/* The context that tests run on: the machine's first choice or $DVK_TEST_DEVICE, under the validation layer wherever
+ * that is installed, so that every test is a validation test, too. */
 #ifndef DVK_TEST_DEVICE_H_
 #define DVK_TEST_DEVICE_H_
 
@@ -8,8 +8,7 @@
 
 static int test_validation_messages_;
 
-static inline void test_log_(void *user, dvk_log_level level, const char *message)
-{
+static inline void test_log_(void *user, dvk_log_level level, const char *message) {
     (void)user;
     if (level > DVK_LOG_WARNING)
         return;
@@ -18,8 +17,7 @@ static inline void test_log_(void *user, dvk_log_level level, const char *messag
 }
 
 /* Skips the whole program where there is no Vulkan. */
-static inline dvk_context *test_open_context(const char *cache_dir)
-{
+static inline dvk_context *test_open_context(const char *cache_dir) {
     dvk_context *context = NULL;
     dvk_error error;
     dvk_context_params params = {.device = getenv("DVK_TEST_DEVICE"),
@@ -45,8 +43,7 @@ static inline dvk_context *test_open_context(const char *cache_dir)
 }
 
 /* Destroys it and checks that it never had anything to complain about. */
-static inline void test_close_context(dvk_context **context)
-{
+static inline void test_close_context(dvk_context **context) {
     dvk_context_destroy(context);
     CHECK(test_validation_messages_ == 0);
     test_validation_messages_ = 0;

@@ -8,8 +8,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* A test of several files is compiled with -DTEST_OF_SEVERAL_FILES; the one with main() defines the two counters. */
+#ifdef TEST_OF_SEVERAL_FILES
+extern int test_failures_;
+extern int test_checks_;
+#else
 static int test_failures_;
 static int test_checks_;
+#endif
 
 #define CHECK(condition)                                                                                               \
     do {                                                                                                               \

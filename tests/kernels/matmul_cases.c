@@ -1,0 +1,204 @@
+#include "cases.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "../test.h"
+
+typedef struct matmul_case {
+    dvk_push_matmul push;
+    dvk_activation activation;
+    dvk_residual residual;
+    test_array a, w, table, out;
+    float *weights; /* [depth + 1][w_stride]: what w encodes */
+    test_op op;
+} matmul_case;
+
+/* Edges of the tile, and anything up to two tiles and a bit; in steps of `step`. */
+static uint32_t random_extent(test_random *random, uint32_t tile, uint32_t step) {
+    const uint32_t steps = tile / step > 0 ? tile / step : 1;
+    const uint32_t edges[] = {1, steps > 1 ? steps - 1 : 1, steps, steps + 1, 2 * steps};
+    uint32_t choice = random_below(random, 8);
+    return step * (choice < 5 ? edges[choice] : random_between(random, 1, 2 * steps + 2));
+}
+
+static dvk_push_matmul random_shape(test_random *random, const dvk_variant *variant, dvk_residual residual) {
+    dvk_push_matmul push = {0};
+    push.rows = random_extent(random, variant->tile_rows, 1);
+    push.columns = random_extent(random, variant->tile_columns, 4);
+    push.depth = random_below(random, 3) == 0 ? 4 * random_between(random, 1, 5) : 4 * random_between(random, 1, 50);
+    push.a_stride = push.depth + 4 * random_below(random, 4);
+    push.first_column = random_below(random, 2) == 0 ? 0 : 4 * random_below(random, 40);
+    push.w_stride = (push.first_column + push.columns + 63) / 64 * 64;
+    push.plane_columns = push.columns;
+    if (residual != DVK_RESIDUAL_TABLE && random_below(random, 2) == 0)
+        push.plane_columns = 4 * random_between(random, 1, push.columns / 4);
+    push.out_stride = push.plane_columns + 4 * random_below(random, 3);
+    push.plane_stride = push.rows * push.out_stride + 4 * random_below(random, 5);
+    push.table_rows = random_between(random, 1, push.rows + 3);
+    push.first_row = random_below(random, 100);
+    return push;
+}
+
+static size_t out_count(const dvk_push_matmul *push) {
+    uint32_t planes = (push->columns + push->plane_columns - 1) / push->plane_columns;
+    return (size_t)(planes - 1) * push->plane_stride + (size_t)push->rows * push->out_stride;
+}
+
+/* Columns that do not belong to the op are NaN: loading them is harmless, using them is not. */
+static void fill_weights(matmul_case *test, dvk_weight_type type, test_random *random) {
+    const dvk_push_matmul *push = &test->push;
+    const size_t matrix = (size_t)push->depth * push->w_stride, all = matrix + push->w_stride;
+    test->weights = allocate(all * sizeof(float));
+    for (size_t i = 0; i < all; i++) {
+        uint32_t column = (uint32_t)(i % push->w_stride);
+        bool own = column >= push->first_column && column < push->first_column + push->columns;
+        test->weights[i] = own ? random_value(random) : poison();
+    }
+    if (type == DVK_WEIGHT_FP32) {
+        memcpy(test->w.values, test->weights, all * sizeof(float));
+        return;
+    }
+    uint16_t *halves = (uint16_t *)test->w.values;
+    for (size_t i = 0; i < matrix; i++)
+        halves[i] = isnan(test->weights[i]) ? 0x7e00 : half_from(test->weights[i]);
+    memcpy(halves + matrix, test->weights + matrix, push->w_stride * sizeof(float));
+}
+
+static void case_create(test_device *device, const dvk_variant *variant, matmul_case *test, test_random *random) {
+    const dvk_push_matmul *push = &test->push;
+    test->a = array_create(device, (size_t)push->rows * push->a_stride);
+    size_t matrix = (size_t)push->depth * push->w_stride;
+    test->w = array_create(device, (variant->weight == DVK_WEIGHT_FP16 ? matrix / 2 : matrix) + push->w_stride);
+    test->table = array_create(device, (size_t)push->table_rows * push->out_stride);
+    test->out = array_create(device, out_count(push));
+    for (uint32_t r = 0; r < push->rows; r++)
+        for (uint32_t k = 0; k < push->depth; k++)
+            test->a.values[(size_t)r * push->a_stride + k] = random_value(random);
+    fill_weights(test, variant->weight, random);
+    for (uint32_t r = 0; r < push->table_rows; r++)
+        for (uint32_t c = 0; c < push->columns && c < push->out_stride; c++)
+            test->table.values[(size_t)r * push->out_stride + c] = random_value(random);
+    if (test->residual == DVK_RESIDUAL_IN_PLACE)
+        for (uint32_t r = 0; r < push->rows; r++)
+            for (uint32_t c = 0; c < push->columns; c++)
+                test->out.values[(size_t)(c / push->plane_columns) * push->plane_stride + (size_t)r * push->out_stride +
+                                 c % push->plane_columns] = random_value(random);
+    test->op =
+        (test_op){.pipeline = pipeline_get(
+                      device, variant, (test_constants){.activation = test->activation, .residual = test->residual}),
+                  .arrays = {&test->a, &test->w, &test->table, &test->out},
+                  .push = &test->push,
+                  .push_size = sizeof(test->push),
+                  .groups = op_groups(variant, push, 1)};
+}
+
+static void case_destroy(test_device *device, matmul_case *test) {
+    array_destroy(device, &test->a);
+    array_destroy(device, &test->w);
+    array_destroy(device, &test->table);
+    array_destroy(device, &test->out);
+    free(test->weights);
+}
+
+/* A sum of K + 1 products and the residual, in any order and with or without fused multiply-add, is off by at most
+ * (K + 3) roundings of the sum of the magnitudes (Higham, Accuracy and Stability of Numerical Algorithms, 3.1). The
+ * activations stretch that by at most 1.13, GELU's steepest slope, and add their own error: |x|/2 times that of erf or
+ * tanh (2e-7, math.glsl) and some roundings, in all under 5e-7 of max(1, |x|). */
+static double tolerance_of(const matmul_case *test, double bound) {
+    double sum = (test->push.depth + 3) * UNIT_ROUNDOFF * bound;
+    return test->activation == DVK_ACTIVATION_NONE ? sum : 1.13 * sum + 5e-7 * fmax(1.0, bound);
+}
+
+static void case_check(test_device *device, matmul_case *test, int repeats, test_random *random) {
+    const dvk_push_matmul *push = &test->push;
+    double *a = array_to_double(&test->a), *table = array_to_double(&test->table),
+           *expected = array_to_double(&test->out);
+    double *bound = allocate(test->out.count * sizeof(*bound));
+    const size_t all = (size_t)(push->depth + 1) * push->w_stride;
+    double *w = allocate(all * sizeof(*w));
+    for (size_t i = 0; i < all; i++)
+        w[i] = (double)test->weights[i];
+
+    reference_matmul(push, test->activation, test->residual, a, w, table, expected, bound);
+    double squares = 0.0, bound_squares = 0.0;
+    for (size_t i = 0; i < test->out.count; i++) {
+        if (isnan(expected[i]))
+            continue;
+        squares += expected[i] * expected[i];
+        bound_squares += bound[i] * bound[i];
+        bound[i] = tolerance_of(test, bound[i]);
+    }
+    /* Roundings of random sign add up like a random walk: sqrt(K + 3) of them instead of K + 3. Five times that for
+     * short sums, where the walk is no average yet; the activations as above. */
+    double rms = 5.0 * (sqrt(push->depth + 3.0) * UNIT_ROUNDOFF + (test->activation ? 1e-7 : 0.0)) *
+                 sqrt(bound_squares / squares);
+    char what[200];
+    snprintf(what, sizeof(what), "%u x %u x %u, activation %d, residual %d, planes of %u, first column %u", push->rows,
+             push->columns, push->depth, test->activation, test->residual, push->plane_columns, push->first_column);
+    op_check(device, &test->op, &test->out, expected, bound, rms, repeats, random, what);
+    free(a);
+    free(table);
+    free(expected);
+    free(bound);
+    free(w);
+}
+
+/* A row's result must not depend on where it stands or on what stands beside it: each row alone gives the same bits. */
+static void check_rows_alone(test_device *device, const dvk_variant *variant, test_random *random) {
+    matmul_case batch = {.push = {.rows = 2 * variant->tile_rows + 3,
+                                  .columns = 100,
+                                  .depth = 84,
+                                  .a_stride = 84,
+                                  .w_stride = 128,
+                                  .out_stride = 100,
+                                  .plane_columns = 100,
+                                  .table_rows = 1},
+                         .activation = DVK_ACTIVATION_GELU};
+    case_create(device, variant, &batch, random);
+    op_run(device, &batch.op);
+    matmul_case one = batch;
+    one.push.rows = 1;
+    one.a = array_create(device, one.push.depth);
+    one.out = array_create(device, one.push.columns);
+    one.op.arrays[0] = &one.a;
+    one.op.arrays[3] = &one.out;
+    one.op.push = &one.push;
+    one.op.groups = op_groups(variant, &one.push, 1);
+    size_t different = 0;
+    for (uint32_t row = 0; row < batch.push.rows; row++) {
+        memcpy(one.a.values, batch.a.values + (size_t)row * batch.push.a_stride, batch.push.depth * sizeof(float));
+        op_run(device, &one.op);
+        different += memcmp(one.out.values, batch.out.values + (size_t)row * batch.push.out_stride,
+                            batch.push.columns * sizeof(float)) != 0;
+    }
+    CHECK_MESSAGE(different == 0, "%s: %zu of %u rows have other bits when computed alone", variant->name, different,
+                  batch.push.rows);
+    array_destroy(device, &one.a);
+    array_destroy(device, &one.out);
+    case_destroy(device, &batch);
+}
+
+void check_matmul(test_device *device, const dvk_variant *variant) {
+    static const struct {
+        dvk_activation activation;
+        dvk_residual residual;
+    } epilogues[] = {
+        {DVK_ACTIVATION_NONE, DVK_RESIDUAL_NONE},      {DVK_ACTIVATION_NONE, DVK_RESIDUAL_IN_PLACE},
+        {DVK_ACTIVATION_NONE, DVK_RESIDUAL_TABLE},     {DVK_ACTIVATION_GELU, DVK_RESIDUAL_NONE},
+        {DVK_ACTIVATION_GELU_TANH, DVK_RESIDUAL_NONE}, {DVK_ACTIVATION_TANH, DVK_RESIDUAL_NONE},
+        {DVK_ACTIVATION_GELU, DVK_RESIDUAL_IN_PLACE},
+    };
+    test_random random = {.state = 1};
+    for (size_t e = 0; e < sizeof(epilogues) / sizeof(epilogues[0]); e++) {
+        for (int i = 0; i < 16; i++) {
+            matmul_case test = {.push = random_shape(&random, variant, epilogues[e].residual),
+                                .activation = epilogues[e].activation,
+                                .residual = epilogues[e].residual};
+            case_create(device, variant, &test, &random);
+            case_check(device, &test, i == 0 ? 8 : 0, &random);
+            case_destroy(device, &test);
+        }
+    }
+    check_rows_alone(device, variant, &random);
+}
