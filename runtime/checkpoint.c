@@ -200,7 +200,7 @@ static dvk_result explain_missing_weights(const char *directory, const model_fil
     if (dvk_file_exists(other))
         return dvk_fail(error, DVK_ERROR_UNSUPPORTED,
                         "%s has its weights in several files (model.safetensors.index.json), expected one "
-                        "model.safetensors; save the model again with max_shard_size='100GB'",
+                        "model.safetensors; write it again with save_pretrained(..., max_shard_size='100GB')",
                         directory);
     return dvk_fail(error, DVK_ERROR_IO, "%s does not exist, expected the model's weights there", files->weights);
 }

@@ -38,7 +38,9 @@ void output_file_handle_signals(void) {
         if (sigaction(numbers[i], NULL, &old) == 0 && old.sa_handler != SIG_IGN)
             sigaction(numbers[i], &action, NULL);
     }
+    /* Both would kill us before the temporary files are removed; the failed write tells the same. */
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN);
 }
 
 static int fail_write(const char *path, int error) {

@@ -21,8 +21,8 @@ struct output_file {
     FILE *stream;
 };
 
-/* Installs the handlers of the signals named above, and ignores SIGPIPE: writing to a closed pipe then fails, so that
- * the temporary files can be removed first. Once, before any other function here. */
+/* Installs the handlers of the signals named above, and ignores SIGPIPE and SIGXFSZ: writing then fails, so that the
+ * temporary files can be removed first. Once, before any other function here. */
 void output_file_handle_signals(void);
 
 /* All return 0, or an exit code after the sentence has been printed. A failed open leaves the struct zeroed; after any

@@ -298,7 +298,7 @@ bool synth_write_model(const char *name, const char *directory, const synth_opti
         list->options = *options;
     bool written = false;
     if (list->m) {
-        if (!options)
+        if (list->options.dtype == SYNTH_DTYPE_OF_MODEL)
             list->options.dtype = list->m->dtype;
         list_tensors(list);
         written = make_directory(directory) && write_file(directory, "config.json", list, write_config) &&

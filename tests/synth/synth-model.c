@@ -43,7 +43,7 @@ int main(int argc, char **argv) {
             return usage();
         }
     }
-    if (!synth_write_model(argv[1], argv[2], argc > 3 ? &options : NULL)) {
+    if (!synth_write_model(argv[1], argv[2], &options)) {
         fprintf(stderr, "synth-model: cannot write %s into %s: %s\n", argv[1], argv[2], strerror(errno));
         return 1;
     }

@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 typedef enum synth_dtype {
+    SYNTH_DTYPE_OF_MODEL = 0, /* F32 for all but "default" */
     SYNTH_F32,
     SYNTH_F16, /* the float32 values rounded to nearest even */
     SYNTH_BF16
@@ -16,7 +17,7 @@ typedef enum synth_dtype {
 
 typedef enum synth_choice { SYNTH_AS_MODEL = 0, SYNTH_WITH, SYNTH_WITHOUT } synth_choice;
 
-/* All zero: the model as SYNTH.md has it. */
+/* All zero: the model as SYNTH.md has it; NULL instead of the struct means the same. */
 typedef struct synth_options {
     synth_dtype dtype;
     synth_choice prefix; /* "vit." before the names; the values stay those of the model */
@@ -28,7 +29,7 @@ typedef struct synth_options {
 extern const char *const synth_models[];
 
 /* Writes config.json, preprocessor_config.json and model.safetensors into `directory`, which is made if need be (its
- * parent must exist). options may be NULL. False: unknown model, or the files could not be written (errno tells). */
+ * parent must exist). False: unknown model, or the files could not be written (errno tells). */
 bool synth_write_model(const char *model, const char *directory, const synth_options *options);
 
 /* One tensor's values by its name as the model has it; elements = product of the shape, rows = its first extent. */
