@@ -6,8 +6,9 @@
 /* One decode of at most 16384 x 16384 pixels needs no larger piece than this (the RGB result, 805 MB). */
 #define MAX_PIECE ((size_t)1 << 30)
 
+/* Zeroed: where damaged data ends early, stb_image leaves what it allocated as it was. */
 static void *capped_malloc(size_t size) {
-    return size <= MAX_PIECE ? malloc(size) : NULL;
+    return size <= MAX_PIECE ? calloc(1, size) : NULL;
 }
 
 static void *capped_realloc(void *old, size_t size) {
@@ -35,6 +36,9 @@ static void *capped_realloc(void *old, size_t size) {
 #pragma GCC diagnostic ignored "-Wshadow"
 #pragma GCC diagnostic ignored "-Wcast-qual"
 #pragma GCC diagnostic ignored "-Wundef"
+#endif
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
 #endif
 #if __has_include(<stb/stb_image.h>)
 #include <stb/stb_image.h>

@@ -29,7 +29,7 @@ static double filter_hamming(double x) {
     if (x >= 1.0)
         return 0.0;
     x *= PI;
-    return sin(x) / x * (0.54 + 0.46 * cos(x));
+    return sin(x) / x * (0.54f + 0.46f * cos(x)); /* single precision in Pillow, too: it shows in the bytes */
 }
 
 /* Keys' cubic with a = -0.5. The order of operations is part of the result. */

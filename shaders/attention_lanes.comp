@@ -1,57 +1,96 @@
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #extension GL_EXT_control_flow_attributes : require
-// Streaming attention for software drivers: one query a lane, no barrier. All lanes read the same keys and values, four at a
-// time, so that the query and the sums, which live in memory there, are touched once for four products.
+// Streaming attention for software drivers, without barriers: a lane owns QUERIES queries, and all lanes read the same
+// keys and values, KEYS at a time. There a load costs as much as several products: each one serves QUERIES of them.
+
+layout(constant_id = 1) const uint QUERIES = 4;
+layout(constant_id = 2) const uint KEYS = 2;
 
 #include "attention.glsl"
 
 void main() {
+    // A group beyond the end does no work, but does not return either: see matmul_rows.comp.
     uint group = linear_group();
     bool live = group < push.group_end;
-    uint tiles = divide_up(push.tokens, LOCAL_SIZE);
-    uint query = group % tiles * LOCAL_SIZE + lane();
+    uint tokens = live ? push.tokens : 0;
+    uint tiles = divide_up(push.tokens, LOCAL_SIZE * QUERIES);
+    uint first_query = group % tiles * LOCAL_SIZE * QUERIES + lane();
     uint head = group / tiles % push.heads;
-    uint stride4 = push.row_stride / 4;
     uint image = live ? group / tiles / push.heads : 0;
+    uint stride4 = push.row_stride / 4;
     uint base = image * push.tokens * stride4 + head * DIM4; // the image's first token, this head
 
-    vec4 own_q[DIM4];
-    vec4 sum[DIM4];
-    uint own = base + min(query, push.tokens - 1) * stride4;
-    [[unroll]] for (uint i = 0; i < DIM4; i++) {
-        own_q[i] = q[own + i];
-        sum[i] = vec4(0.0);
-    }
-    float largest = LOWEST;
-    float total = 0.0;
-
-    uint tokens = live ? push.tokens : 0;
-    for (uint first = 0; first < tokens; first += 4) {
-        // The last block repeats the last key with weight zero.
-        uvec4 key = base + min(uvec4(first, first + 1, first + 2, first + 3), tokens - 1) * stride4;
-        vec4 s0 = vec4(0.0), s1 = vec4(0.0), s2 = vec4(0.0), s3 = vec4(0.0);
+    vec4 query[QUERIES][DIM4];
+    vec4 sum[QUERIES][DIM4];
+    float largest[QUERIES];
+    float total[QUERIES];
+    [[unroll]] for (uint j = 0; j < QUERIES; j++) {
+        uint row = base + min(first_query + j * LOCAL_SIZE, push.tokens - 1) * stride4;
         [[unroll]] for (uint i = 0; i < DIM4; i++) {
-            s0 += own_q[i] * k[key.x + i];
-            s1 += own_q[i] * k[key.y + i];
-            s2 += own_q[i] * k[key.z + i];
-            s3 += own_q[i] * k[key.w + i];
+            query[j][i] = q[row + i];
+            sum[j][i] = vec4(0.0);
         }
-        vec4 score = vec4(sum_of(s0), sum_of(s1), sum_of(s2), sum_of(s3));
-        float block_largest = max(largest, max(max(score.x, score.y), max(score.z, score.w)));
-        float scale = exp_accurate(largest - block_largest);
-        largest = block_largest;
-        vec4 weight = vec4(exp_accurate(score.x - largest), exp_accurate(score.y - largest),
-                           exp_accurate(score.z - largest), exp_accurate(score.w - largest));
-        weight *= vec4(lessThan(uvec4(first, first + 1, first + 2, first + 3), uvec4(tokens)));
-        total = total * scale + sum_of(weight);
-        [[unroll]] for (uint i = 0; i < DIM4; i++)
-            sum[i] = sum[i] * scale + weight.x * v[key.x + i] + weight.y * v[key.y + i] + weight.z * v[key.z + i] +
-                     weight.w * v[key.w + i];
+        largest[j] = LOWEST;
+        total[j] = 0.0;
     }
 
-    if (live && query < push.tokens) {
-        [[unroll]] for (uint i = 0; i < DIM4; i++)
-            result[own + i] = sum[i] / total;
+    for (uint first = 0; first < tokens; first += KEYS) {
+        // The last block repeats the last key, with weight zero.
+        uint row[KEYS];
+        float score[QUERIES][KEYS];
+        [[unroll]] for (uint key = 0; key < KEYS; key++) {
+            row[key] = base + min(first + key, tokens - 1) * stride4;
+            [[unroll]] for (uint j = 0; j < QUERIES; j++) {
+                score[j][key] = 0.0;
+            }
+        }
+        [[unroll]] for (uint i = 0; i < DIM4; i++) {
+            [[unroll]] for (uint key = 0; key < KEYS; key++) {
+                vec4 value = k[row[key] + i];
+                [[unroll]] for (uint j = 0; j < QUERIES; j++) {
+                    score[j][key] += query[j][i].x * value.x;
+                    score[j][key] += query[j][i].y * value.y;
+                    score[j][key] += query[j][i].z * value.z;
+                    score[j][key] += query[j][i].w * value.w;
+                }
+            }
+        }
+
+        // Online softmax: Milakov and Gimelshein, "Online normalizer calculation for softmax", 2018.
+        float scale[QUERIES];
+        [[unroll]] for (uint j = 0; j < QUERIES; j++) {
+            float before = largest[j];
+            [[unroll]] for (uint key = 0; key < KEYS; key++) {
+                largest[j] = max(largest[j], score[j][key]);
+            }
+            scale[j] = exp_accurate(before - largest[j]);
+            total[j] *= scale[j];
+            [[unroll]] for (uint key = 0; key < KEYS; key++) {
+                score[j][key] = first + key < tokens ? exp_accurate(score[j][key] - largest[j]) : 0.0;
+                total[j] += score[j][key];
+            }
+        }
+
+        [[unroll]] for (uint i = 0; i < DIM4; i++) {
+            [[unroll]] for (uint j = 0; j < QUERIES; j++) {
+                sum[j][i] *= scale[j];
+            }
+            [[unroll]] for (uint key = 0; key < KEYS; key++) {
+                vec4 value = v[row[key] + i];
+                [[unroll]] for (uint j = 0; j < QUERIES; j++) {
+                    sum[j][i] += score[j][key] * value;
+                }
+            }
+        }
+    }
+
+    [[unroll]] for (uint j = 0; j < QUERIES; j++) {
+        uint token = first_query + j * LOCAL_SIZE;
+        if (live && token < push.tokens) {
+            [[unroll]] for (uint i = 0; i < DIM4; i++) {
+                result[base + token * stride4 + i] = sum[j][i] / total[j];
+            }
+        }
     }
 }

@@ -1,8 +1,8 @@
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #extension GL_EXT_control_flow_attributes : require
-// The CLS token's attention: one softmax row an (image, head), one workgroup each. A lane comes back only to scores that it
-// wrote itself, so that no barrier on memory is needed.
+// The CLS token's attention: one softmax row an (image, head), one workgroup each. A lane comes back only to scores
+// that it wrote itself, so that no barrier on memory is needed.
 
 #define DVK_KERNEL_ATTENTION_ROW
 #include "common.glsl"

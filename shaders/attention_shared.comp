@@ -1,8 +1,9 @@
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #extension GL_EXT_control_flow_attributes : require
-// Streaming attention for GPUs: one query a lane, in registers; KEYS keys and values at a time pass through shared memory.
-// The softmax is rescaled once a block (Milakov and Gimelshein, "Online normalizer calculation for softmax", 2018).
+// Streaming attention for GPUs: one query a lane, in registers; KEYS keys and values at a time pass through shared
+// memory and are used four by four. Online softmax: Milakov and Gimelshein, "Online normalizer calculation for
+// softmax", 2018.
 
 layout(constant_id = 1) const uint KEYS = 16;
 
@@ -16,60 +17,58 @@ void main() {
     if (group >= push.group_end)
         return;
     uint tiles = divide_up(push.tokens, LOCAL_SIZE);
-    uint query = group % tiles * LOCAL_SIZE + lane();
+    uint token = group % tiles * LOCAL_SIZE + lane();
     uint head = group / tiles % push.heads;
     uint stride4 = push.row_stride / 4;
     uint base = group / tiles / push.heads * push.tokens * stride4 + head * DIM4; // the image's first token, this head
 
-    vec4 own_q[DIM4];
+    vec4 query[DIM4];
     vec4 sum[DIM4];
-    uint own = base + min(query, push.tokens - 1) * stride4;
+    uint own = base + min(token, push.tokens - 1) * stride4;
     [[unroll]] for (uint i = 0; i < DIM4; i++) {
-        own_q[i] = q[own + i];
+        query[i] = q[own + i];
         sum[i] = vec4(0.0);
     }
     float largest = LOWEST;
     float total = 0.0;
 
     for (uint first = 0; first < push.tokens; first += KEYS) {
-        uint keys = min(KEYS, push.tokens - first);
-        barrier();
-        for (uint i = lane(); i < keys * DIM4; i += LOCAL_SIZE) {
-            uint index = base + (first + i / DIM4) * stride4 + i % DIM4;
+        barrier(); // the previous block has been used
+        for (uint i = lane(); i < KEYS * DIM4; i += LOCAL_SIZE) {
+            // The last block repeats the last key, with weight zero.
+            uint index = base + min(first + i / DIM4, push.tokens - 1) * stride4 + i % DIM4;
             block_k[i] = k[index];
             block_v[i] = v[index];
         }
         barrier();
 
-        float score[KEYS];
-        float block_largest = largest;
-        [[unroll]] for (uint key = 0; key < KEYS; key++) {
-            score[key] = LOWEST;
-            if (key < keys) {
-                vec4 product = vec4(0.0);
-                [[unroll]] for (uint i = 0; i < DIM4; i++)
-                    product += own_q[i] * block_k[key * DIM4 + i];
-                score[key] = sum_of(product);
+        uint keys = min(KEYS, push.tokens - first);
+        for (uint key = 0; key < keys; key += 4) {
+            uint row = key * DIM4;
+            vec4 score = vec4(0.0);
+            [[unroll]] for (uint i = 0; i < DIM4; i++) {
+                score.x += dot(query[i], block_k[row + i]);
+                score.y += dot(query[i], block_k[row + i + DIM4]);
+                score.z += dot(query[i], block_k[row + i + 2 * DIM4]);
+                score.w += dot(query[i], block_k[row + i + 3 * DIM4]);
             }
-            block_largest = max(block_largest, score[key]);
-        }
-        float scale = exp_accurate(largest - block_largest);
-        largest = block_largest;
-        total *= scale;
-        [[unroll]] for (uint i = 0; i < DIM4; i++)
-            sum[i] *= scale;
-        [[unroll]] for (uint key = 0; key < KEYS; key++) {
-            if (key < keys) {
-                float weight = exp_accurate(score[key] - largest);
-                total += weight;
-                [[unroll]] for (uint i = 0; i < DIM4; i++)
-                    sum[i] += weight * block_v[key * DIM4 + i];
+            float before = largest;
+            largest = max(largest, max(max(score.x, score.y), max(score.z, score.w)));
+            float scale = exp_accurate(before - largest);
+            vec4 weight = vec4(exp_accurate(score.x - largest), exp_accurate(score.y - largest),
+                               exp_accurate(score.z - largest), exp_accurate(score.w - largest));
+            weight = mix(vec4(0.0), weight, lessThan(key + uvec4(0, 1, 2, 3), uvec4(keys)));
+            total = total * scale + sum_of(weight);
+            [[unroll]] for (uint i = 0; i < DIM4; i++) {
+                sum[i] = sum[i] * scale + weight.x * block_v[row + i] + weight.y * block_v[row + i + DIM4] +
+                         weight.z * block_v[row + i + 2 * DIM4] + weight.w * block_v[row + i + 3 * DIM4];
             }
         }
     }
 
-    if (query < push.tokens) {
-        [[unroll]] for (uint i = 0; i < DIM4; i++)
+    if (token < push.tokens) {
+        [[unroll]] for (uint i = 0; i < DIM4; i++) {
             result[own + i] = sum[i] / total;
+        }
     }
 }

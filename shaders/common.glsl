@@ -12,8 +12,8 @@ const uint MAX_LOCAL_SIZE = 128; // what Tier 0 guarantees
 // Half of the largest float: a running maximum starts here, because the difference of two infinities is not a number.
 const float LOWEST = -1.70141173e38;
 
-// This workgroup's place in the op. Grids are folded into y and z, so it may lie at or beyond push.group_end; then there
-// is nothing to do. The same for every invocation of the workgroup.
+// This workgroup's place in the op. Grids are folded into y and z, so it may lie at or beyond push.group_end; then
+// there is nothing to do. The same for every invocation of the workgroup.
 uint linear_group() {
     return push.first_group + gl_WorkGroupID.x +
            gl_NumWorkGroups.x * (gl_WorkGroupID.y + gl_NumWorkGroups.y * gl_WorkGroupID.z);

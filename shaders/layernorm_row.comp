@@ -1,7 +1,7 @@
 #version 450
 #extension GL_GOOGLE_include_directive : require
-// Layernorm for software drivers: one invocation a row, no barrier. Two passes, mean first: the variance of centred values
-// does not cancel.
+// Layernorm for software drivers: one invocation a row, no barrier. Two passes, mean first: the variance of centred
+// values does not cancel.
 
 #include "layernorm.glsl"
 

@@ -2,8 +2,8 @@
 // drivers use the whole allowance. The coefficients are our own weighted least-squares (Lawson) fits at 60 digits.
 
 // e^x for x in [-87, 88], clamped there, to 2e-7 relative: x = n ln 2 + r with |r| <= ln 2 / 2, a polynomial of
-// degree 6 for e^r (fit error 1.9e-9), and 2^n put into the exponent bits. ln 2 comes in two pieces, the first of 16 bits, so
-// that n times it is exact.
+// degree 6 for e^r (fit error 1.9e-9), and 2^n put into the exponent bits. ln 2 comes in two pieces, the first of 16
+// bits, so that n times it is exact.
 float exp_accurate(float x) {
     x = clamp(x, -87.0, 88.0);
     float n = floor(x * 1.44269504 + 0.5);

@@ -32,8 +32,9 @@ void main() {
 
     for (uint k4 = 0; k4 < depth4; k4++) {
         vec4 value[ROWS];
-        [[unroll]] for (uint r = 0; r < ROWS; r++)
+        [[unroll]] for (uint r = 0; r < ROWS; r++) {
             value[r] = a[row_a[r] + k4];
+        }
 #define STEP(component)                                                                                                \
     {                                                                                                                  \
         vec4 v0 = weight(w0);                                                                                          \

@@ -2,8 +2,8 @@
 #extension GL_GOOGLE_include_directive : require
 #extension GL_EXT_control_flow_attributes : require
 // Matmul for GPUs: a workgroup computes a tile of the result; slices of both factors pass through shared memory, and an
-// invocation keeps LANE_ROWS rows of two vec4 columns in registers. The lanes lie in a grid as wide as the tile's column
-// pairs; a lane's rows are a grid height apart, so that neighbouring lanes read neighbouring rows.
+// invocation keeps LANE_ROWS rows of two vec4 columns in registers. The lanes lie in a grid as wide as the tile's
+// column pairs; a lane's rows are a grid height apart, so that neighbouring lanes read neighbouring rows.
 
 layout(constant_id = 1) const uint TILE_ROWS = 64;
 layout(constant_id = 2) const uint TILE_COLUMNS = 64;
@@ -62,8 +62,9 @@ void main() {
         barrier();
         [[unroll]] for (uint k4 = 0; k4 < DEPTH4; k4++) {
             vec4 row_a[LANE_ROWS];
-            [[unroll]] for (uint r = 0; r < LANE_ROWS; r++)
+            [[unroll]] for (uint r = 0; r < LANE_ROWS; r++) {
                 row_a[r] = tile_a[(lane_row + r * grid_rows) * A_STRIDE + k4];
+            }
 #define STEP(k, component)                                                                                             \
     {                                                                                                                  \
         vec4 w0 = tile_w[(4 * k4 + k) * W_STRIDE + lane_column];                                                       \

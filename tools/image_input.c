@@ -17,19 +17,7 @@ char *image_position(const struct options *options, int index, char text[64]) {
     return text;
 }
 
-static int check_overwriting(const struct options *options, const char *image, const struct stat *status) {
-    const char *outputs[] = {options->npy, options->attention, options->pca};
-    for (size_t i = 0; i < sizeof(outputs) / sizeof(outputs[0]); i++) {
-        struct stat output;
-        if (outputs[i] && strcmp(outputs[i], "-") != 0 && S_ISREG(status->st_mode) && stat(outputs[i], &output) == 0 &&
-            output.st_dev == status->st_dev && output.st_ino == status->st_ino)
-            return fail(EXIT_CODE_USAGE, "%s: the output would replace the image %s; write it to another file",
-                        outputs[i], image);
-    }
-    return 0;
-}
-
-int images_check(const struct options *options) {
+int images_check(const struct options *options, struct image_identity *identities) {
     bool stdin_taken = false;
     for (int i = 0; i < options->image_count; i++) {
         const char *path = options->images[i];
@@ -56,9 +44,19 @@ int images_check(const struct options *options) {
             return fail(EXIT_CODE_IMAGE,
                         "%s%s: an image file was expected, but this is a directory; name the files in it", position,
                         path);
-        int code = check_overwriting(options, path, &status);
-        if (code)
-            return code;
+        identities[i] = (struct image_identity){status.st_dev, status.st_ino, S_ISREG(status.st_mode)};
+    }
+    return 0;
+}
+
+int images_check_output(const struct options *options, const struct image_identity *identities, const char *path) {
+    struct stat status;
+    if (stat(path, &status) != 0)
+        return 0;
+    for (int i = 0; i < options->image_count; i++) {
+        if (identities[i].regular && identities[i].device == status.st_dev && identities[i].file == status.st_ino)
+            return fail(EXIT_CODE_USAGE, "%s: the output would replace the image %s; write it to another file", path,
+                        options->images[i]);
     }
     return 0;
 }

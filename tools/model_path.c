@@ -17,7 +17,7 @@
 #define PRINTF_LIKE
 #endif
 
-PRINTF_LIKE static bool fail(dvk_error *error, dvk_result code, const char *format, ...) {
+PRINTF_LIKE static dvk_result fail(dvk_error *error, dvk_result code, const char *format, ...) {
     if (error) {
         va_list arguments;
         va_start(arguments, format);
@@ -25,7 +25,7 @@ PRINTF_LIKE static bool fail(dvk_error *error, dvk_result code, const char *form
         va_end(arguments);
         error->code = code;
     }
-    return false;
+    return code;
 }
 
 /* False where the result does not fit. */
@@ -136,7 +136,7 @@ static bool newest_snapshot(const char *repository, char *path, size_t size) {
     return found;
 }
 
-bool model_path_resolve(const char *argument, char *path, size_t size, dvk_error *error) {
+dvk_result model_path_resolve(const char *argument, char *path, size_t size, dvk_error *error) {
     char folder[NAME_LIMIT + 16], cache[PATH_LIMIT], repository[PATH_LIMIT];
     if (!argument || !*argument)
         return fail(error, DVK_ERROR_INVALID_ARGUMENT,
@@ -146,7 +146,7 @@ bool model_path_resolve(const char *argument, char *path, size_t size, dvk_error
         if (!print(path, size, "%s", argument))
             return fail(error, DVK_ERROR_INVALID_ARGUMENT, "the model's path has %zu bytes, at most %zu are possible",
                         strlen(argument), size - 1);
-        return true;
+        return DVK_OK;
     }
     if (!repository_folder(argument, folder))
         return fail(error, DVK_ERROR_IO,
@@ -160,7 +160,7 @@ bool model_path_resolve(const char *argument, char *path, size_t size, dvk_error
             "cache's directory",
             argument);
     if (main_snapshot(repository, path, size) || newest_snapshot(repository, path, size))
-        return true;
+        return DVK_OK;
     return fail(error, DVK_ERROR_IO,
                 "%s is neither a path nor in the Hugging Face cache %.200s; fetch it with: hf download %s", argument,
                 cache, argument);

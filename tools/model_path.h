@@ -9,6 +9,6 @@
  * $XDG_CACHE_HOME/huggingface/hub or ~/.cache/huggingface/hub (the first that is set) holds: the snapshot of branch
  * main, else the newest one. Nothing is downloaded. False: `error` has one sentence, with the command that fetches the
  * model where that helps. */
-bool model_path_resolve(const char *argument, char *path, size_t size, dvk_error *error);
+dvk_result model_path_resolve(const char *argument, char *path, size_t size, dvk_error *error);
 
 #endif

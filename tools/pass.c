@@ -15,22 +15,23 @@ static uint32_t batch_size(const struct options *options) {
     return count > 0 && count < options->batch ? count : options->batch;
 }
 
-static struct attention_view view_attention(const struct run *run, const dvk_session_info *session) {
+static struct attention_view view_attention(const struct run *run, uint32_t width, uint32_t height) {
     const dvk_model_info *model = run->report.model;
-    return (struct attention_view){.width = session->width,
-                                   .height = session->height,
-                                   .grid_width = session->grid_width,
-                                   .grid_height = session->grid_height,
+    return (struct attention_view){.width = width,
+                                   .height = height,
+                                   .grid_width = width / model->patch_size,
+                                   .grid_height = height / model->patch_size,
                                    .patch_size = model->patch_size,
                                    .heads = model->heads,
                                    .threshold = run->options->threshold};
 }
 
-static struct pca_view view_patches(const struct run *run, const dvk_session_info *session) {
-    return (struct pca_view){.grid_width = session->grid_width,
-                             .grid_height = session->grid_height,
-                             .patch_size = run->report.model->patch_size,
-                             .size = run->report.model->hidden_size};
+static struct pca_view view_patches(const struct run *run, uint32_t width, uint32_t height) {
+    const dvk_model_info *model = run->report.model;
+    return (struct pca_view){.grid_width = width / model->patch_size,
+                             .grid_height = height / model->patch_size,
+                             .patch_size = model->patch_size,
+                             .size = model->hidden_size};
 }
 
 int run_prepare(struct run *run, uint32_t width, uint32_t height) {
@@ -47,6 +48,13 @@ int run_prepare(struct run *run, uint32_t width, uint32_t height) {
                     "%" PRIu32 "x%" PRIu32 " pixels are less than one %" PRIu32 "x%" PRIu32
                     " patch of %s; give a larger --size",
                     width, height, patch, patch, run->report.model->name);
+    struct attention_view attention = view_attention(run, width, height);
+    struct pca_view patches = view_patches(run, width, height);
+    int code = options->attention ? attention_picture_check(&attention) : 0;
+    if (code == 0 && options->pca)
+        code = pca_picture_check(&patches);
+    if (code)
+        return code;
     progress("preparing %" PRIu32 "x%" PRIu32, width, height);
     dvk_session_params params = {.batch = batch_size(options), .width = width, .height = height};
     params.outputs = DVK_OUTPUT_BIT(options->tokens);
@@ -57,14 +65,7 @@ int run_prepare(struct run *run, uint32_t width, uint32_t height) {
     dvk_error error;
     if (dvk_session_create(run->model, &params, &run->session, &error) != DVK_OK)
         return fail_library(EXIT_CODE_DEVICE, &error);
-
-    const dvk_session_info *session = dvk_session_get_info(run->session);
-    struct attention_view attention = view_attention(run, session);
-    struct pca_view patches = view_patches(run, session);
-    int code = options->attention ? attention_picture_check(&attention) : 0;
-    if (code == 0 && options->pca)
-        code = pca_picture_check(&patches);
-    return code;
+    return 0;
 }
 
 /* Copies one output of the last pass into memory of its own, and refuses what is not finite. */
@@ -114,7 +115,7 @@ static int draw_attention(struct run *run, const struct slot *slot, uint32_t in_
     int code = read_output(run, slot, DVK_OUTPUT_ATTENTION, in_pass, shape, &dimensions, &attention);
     if (code)
         return code;
-    struct attention_view view = view_attention(run, &slot->result.session);
+    struct attention_view view = view_attention(run, slot->width, slot->height);
     view.image = resized;
     view.attention = attention;
     struct picture picture;
@@ -129,7 +130,7 @@ static int draw_pca(struct run *run, const struct slot *slot, uint32_t in_pass) 
     int code = read_output(run, slot, DVK_OUTPUT_PATCHES, in_pass, shape, &dimensions, &patches);
     if (code)
         return code;
-    struct pca_view view = view_patches(run, &slot->result.session);
+    struct pca_view view = view_patches(run, slot->width, slot->height);
     view.patches = patches;
     struct picture picture;
     code = pca_picture_draw(&view, &picture);

@@ -23,17 +23,29 @@
 #define WINDOW_IMAGES 64
 #define WINDOW_BYTES ((size_t)256 << 20)
 
-/* Opens every output once before anything slow happens. */
-static int probe_outputs(const struct options *options) {
-    int code = options->npy ? output_file_probe(options->npy) : 0;
+static int probe_output(const struct options *options, const struct image_identity *identities, const char *path) {
+    int code = images_check_output(options, identities, path);
+    return code ? code : output_file_probe(path);
+}
+
+/* Looks at every image and opens every output once before anything slow happens. */
+static int check_files(const struct options *options) {
+    struct image_identity *identities = calloc((size_t)options->image_count + 1, sizeof(*identities));
+    if (!identities)
+        return fail(EXIT_CODE_DEVICE, "out of memory for a list of %d images", options->image_count);
+    int code = images_check(options, identities);
+    if (code == 0 && options->npy)
+        code = probe_output(options, identities, options->npy);
     const char *pictures[] = {options->attention, options->pca};
     for (size_t i = 0; i < sizeof(pictures) / sizeof(pictures[0]); i++) {
         for (int index = 0; pictures[i] && code == 0 && index < options->image_count; index++) {
             char *path = picture_path(pictures[i], index, options->image_count);
-            code = path ? output_file_probe(path) : fail(EXIT_CODE_DEVICE, "out of memory for a file's name");
+            code = path ? probe_output(options, identities, path)
+                        : fail(EXIT_CODE_DEVICE, "out of memory for a file's name");
             free(path);
         }
     }
+    free(identities);
     return code;
 }
 
@@ -114,15 +126,29 @@ static int fill_window(struct run *run) {
     return 0;
 }
 
-/* Asks the model what each image is resized to. */
-static void size_window(struct run *run) {
-    dvk_preprocess_params params = {
-        .width = run->options->width, .height = run->options->height, .order = run->options->resize};
+/* Asks the model what each image is resized to, and whether -o can hold them all. */
+static int size_window(struct run *run) {
+    const struct options *options = run->options;
+    dvk_preprocess_params params = {.width = options->width, .height = options->height, .order = options->resize};
+    bool by_patch =
+        options->npy && (options->tokens == DVK_OUTPUT_PATCHES || options->tokens == DVK_OUTPUT_LAST_HIDDEN_STATE);
+    uint32_t patch = run->report.model->patch_size;
     for (int i = 0; i < run->slot_count; i++) {
         struct slot *slot = &run->slots[i];
-        if (!slot->done && slot->width == 0)
-            dvk_preprocess_size(run->model, &params, &slot->image, &slot->width, &slot->height);
+        dvk_preprocess_size(run->model, &params, &slot->image, &slot->width, &slot->height);
+        uint64_t patches = (uint64_t)(slot->width / patch) * (slot->height / patch);
+        if (slot->result.index == 0)
+            run->npy_patches = patches;
+        if (by_patch && patches != run->npy_patches) {
+            char position[64];
+            return fail(EXIT_CODE_IMAGE,
+                        "%s%s has %" PRIu64 " patches where the first image has %" PRIu64
+                        ", and %s can hold only one shape; give a --size, or --tokens cls",
+                        image_position(options, slot->result.index, position), options->images[slot->result.index],
+                        patches, run->npy_patches, options->npy);
+        }
     }
+    return 0;
 }
 
 static int append_npy(struct run *run, const struct image_result *result) {
@@ -137,15 +163,6 @@ static int append_npy(struct run *run, const struct image_result *result) {
             code = npy_write_header(&run->npy, run->npy_shape, run->npy_dimensions);
         if (code)
             return code;
-    }
-    /* D is the model's, so only the token count can differ. */
-    if (result->dimensions > 1 && run->npy_shape[1] != result->shape[0]) {
-        char position[64];
-        return fail(EXIT_CODE_IMAGE,
-                    "%s%s gives %" PRIu32 " tokens where those before it gave %" PRIu64
-                    ", and %s can hold only one shape; give a --size, or --tokens cls",
-                    image_position(options, result->index, position), options->images[result->index], result->shape[0],
-                    run->npy_shape[1], options->npy);
     }
     size_t count = (size_t)result->shape[0] * (result->dimensions > 1 ? result->shape[1] : 1);
     return npy_write_values(&run->npy, result->values, count);
@@ -188,7 +205,7 @@ static int run_images(struct run *run) {
     if (code == 0)
         code = open_model(run);
     while (code == 0 && run->slot_count > 0) {
-        size_window(run);
+        code = size_window(run);
         while (code == 0 && run->slot_count > 0) {
             code = run_pass(run);
             if (code == 0)
@@ -248,13 +265,11 @@ static void close_run(struct run *run) {
 
 int command_run(const struct options *options) {
     struct run run = {.options = options, .report = {.options = options, .start = now_ms()}};
-    int code = images_check(options);
+    int code = check_files(options);
     if (code == 0 && options->plan) {
         code = print_plan(&run);
     } else if (code == 0) {
-        code = probe_outputs(options);
-        if (code == 0)
-            code = run_images(&run);
+        code = run_images(&run);
         if (code == 0)
             code = commit(&run);
         if (code == 0)

@@ -22,6 +22,7 @@ struct run {
     struct report report;
 
     struct output_file npy;
+    uint64_t npy_patches; /* of the first image: all must have as many where -o holds patch tokens */
     uint64_t npy_shape[3];
     uint32_t npy_dimensions; /* 0 until the first image is written */
 

@@ -42,6 +42,8 @@ class Setup:
         foreign = ("DINO_VK_", "HF_", "XDG_")
         self.environment = {k: v for k, v in os.environ.items() if not k.startswith(foreign)}
         self.environment.update(HOME=str(self.root / "home"), XDG_CACHE_HOME=str(self.root / "cache"), LC_ALL="C.UTF-8")
+        # Mesa's own cache stays warm where a test moves ours; compiling anew takes seconds each time.
+        self.environment.update(MESA_SHADER_CACHE_DIR=str(self.root / "mesa"))
         (self.root / "home").mkdir()
         self.model = self.make_model("vit-tiny")
         probe = subprocess.run([self.command, "devices", "--json"], env=self.environment, capture_output=True)
@@ -128,6 +130,7 @@ class Case(unittest.TestCase):
             self.assertIn(word, result.err)
         self.assertIn(result.out, (b"", None))
         self.assertEqual(self.tree(), before)
+        print("# " + result.err, end="")  # for whoever wants to read all sentences in meson's log
 
     def tree(self):
         """Every file below the test's directory with its content."""

@@ -94,9 +94,8 @@ class WithoutDevice(Case):
                 (repository / "refs").mkdir()
                 (repository / "refs" / "main").write_text(snapshot)
                 value = {"HF_HUB_CACHE": "hub", "HF_HOME": "home", "HOME": ""}[variable]
-                (info,) = self.features(
-                    "info", "--json", "some/dino", environment={variable: str(self.folder / variable / value)}
-                )
+                environment = {variable: str(self.folder / variable / value), "XDG_CACHE_HOME": None}
+                (info,) = self.features("info", "--json", "some/dino", environment=environment)
                 self.assertEqual(info["hidden_size"], 64)
 
 
@@ -365,7 +364,7 @@ class Inputs(Case):
             self.assertEqual(line["values"], self.features("-m", "model", line["image"])[0]["values"])
         self.assertEqual(read_npy((self.folder / "out.npy").read_bytes())[0], (6, 64))
         self.check_error(
-            2, ["image 2 of 6", "1.png", "shape", "--size"], "-m", "model", "--tokens", "all", "-o", "x.npy", *names
+            2, ["image 2 of 6", "1.png", "32", "16", "shape", "--size"], "-m", "model", "--tokens", "all", "-o", "x.npy", *names
         )
         self.run_good("-m", "model", "--tokens", "all", "--size", "32", "-o", "all.npy", *names)
 
@@ -429,16 +428,16 @@ class Caching(Case):
         self.image = self.make_png()
 
     def cached(self, *arguments, **environment):
-        """How many files a run leaves below the places where a cache could be."""
+        """How many files a run leaves where a cache of ours could be (drivers keep caches, too)."""
         self.run_good(*arguments, self.image, environment=environment)
-        return sum(len(names) for _, _, names in os.walk(self.folder)) - 1
+        return len(list(self.folder.rglob("dino-vk/*")))
 
     def test_places(self):
         home, cache = str(self.folder / "home"), str(self.folder / "cache")
         self.assertEqual(self.cached("--no-cache", HOME=home, XDG_CACHE_HOME=cache), 0)
         self.assertEqual(self.cached(HOME=home, XDG_CACHE_HOME=cache, DINO_VK_NO_CACHE="1"), 0)
         self.assertEqual(self.cached(HOME=None, XDG_CACHE_HOME="relative"), 0)
-        self.assertGreater(self.cached(HOME=home, XDG_CACHE_HOME=cache, MESA_SHADER_CACHE_DISABLE="1"), 0)
+        self.assertGreater(self.cached(HOME=home, XDG_CACHE_HOME=cache), 0)
         self.assertTrue((self.folder / "cache" / "dino-vk").is_dir())
         self.run_good(self.image, environment={"HOME": home, "XDG_CACHE_HOME": None})
         self.assertTrue((self.folder / "home" / ".cache" / "dino-vk").is_dir())
@@ -632,7 +631,7 @@ class Ends(Case):
 
     def test_progress(self):
         """A terminal is told what takes long; what is no terminal is not."""
-        code, shown = self.run_terminal("--json", "--size", "320", *[self.image] * 30)
+        code, shown = self.run_terminal("--json", "--size", "160", *[self.image] * 60)
         self.assertEqual(code, 0)
         self.assertIn("image ", shown.replace('"image', ""))
         self.assertTrue(shown.count("\r\033[K") >= 2, shown[-300:])

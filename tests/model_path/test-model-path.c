@@ -25,16 +25,17 @@ static void make_file(const char *path, const char *text) {
 static void check_found(const char *argument, const char *expected) {
     char path[512] = "";
     dvk_error error = {0};
-    bool found = model_path_resolve(argument, path, sizeof(path), &error);
+    bool found = model_path_resolve(argument, path, sizeof(path), &error) == DVK_OK;
     CHECK_MESSAGE(found && !strcmp(path, expected), "%s: %s%s, expected %s", argument, path, error.message, expected);
 }
 
 static void check_refused(const char *argument, const char *words) {
     char path[512] = "";
     dvk_error error = {0};
-    CHECK_MESSAGE(!model_path_resolve(argument, path, sizeof(path), &error), "%s: %s", argument, path);
+    dvk_result result = model_path_resolve(argument, path, sizeof(path), &error);
+    CHECK_MESSAGE(result != DVK_OK && error.code == result, "%s: %s", argument, path);
     CHECK_MESSAGE(strstr(error.message, words), "%s: %s", argument, error.message);
-    CHECK(error.code != DVK_OK && !model_path_resolve(argument, path, sizeof(path), NULL));
+    CHECK(model_path_resolve(argument, path, sizeof(path), NULL) == result);
 }
 
 static void clear_environment(void) {
@@ -56,7 +57,7 @@ static void test_cache(void) {
     /* A branch that leads nowhere, or elsewhere, does not count. */
     make_file("cache/models--owner--both/refs/main", "../../..");
     char path[512];
-    REQUIRE(model_path_resolve("owner/both", path, sizeof(path), NULL));
+    REQUIRE(model_path_resolve("owner/both", path, sizeof(path), NULL) == DVK_OK);
     CHECK_MESSAGE(strstr(path, "/snapshots/aaa111") || strstr(path, "/snapshots/bbb222"), "%s", path);
 
     make_directory("cache/models--single/snapshots/ccc333");
@@ -106,8 +107,9 @@ static void test_paths(void) {
     check_found("..", "..");
     char small[8];
     dvk_error error;
-    CHECK(!model_path_resolve("some.safetensors", small, sizeof(small), &error) && strstr(error.message, "at most 7"));
-    CHECK(!model_path_resolve("single", small, sizeof(small), &error));
+    CHECK(model_path_resolve("some.safetensors", small, sizeof(small), &error) == DVK_ERROR_INVALID_ARGUMENT &&
+          strstr(error.message, "at most 7"));
+    CHECK(model_path_resolve("single", small, sizeof(small), &error) != DVK_OK);
 }
 
 static void test_tricks(void) {

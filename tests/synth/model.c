@@ -1,4 +1,4 @@
-/* SYNTH.md section 4: whole model directories, byte for byte as the reference implementation writes them. */
+/* Whole model directories, byte for byte as the reference implementation writes them. */
 #include "synth.h"
 
 #include <errno.h>
