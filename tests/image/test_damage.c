@@ -1,8 +1,8 @@
 /* Files cut at every byte, with random bytes changed, and of the wrong kind: refused with one sentence, never a crash
  * (which the address sanitizer sees best: each file lies in a block of exactly its size). */
-#include "fnv.h"
 #include "image_files.h"
 #include "random.h"
+#include "synth.h"
 #include "test.h"
 
 #include <sys/stat.h>

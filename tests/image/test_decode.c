@@ -1,6 +1,6 @@
 /* Whole files: lossless ones must give Pillow's bytes, JPEGs must stay near them. */
-#include "fnv.h"
 #include "image_files.h"
+#include "synth.h"
 #include "test.h"
 
 static const char *data_directory;
@@ -18,7 +18,7 @@ static void test_lossless(void) {
             continue;
         CHECK_MESSAGE(image.width == files[i].width && image.height == files[i].height, "%s: found %ux%u",
                       files[i].name, image.width, image.height);
-        CHECK_MESSAGE(fnv1a64(image.pixels, (size_t)image.width * image.height * 3) == files[i].hash, "%s",
+        CHECK_MESSAGE(synth_fnv1a64(image.pixels, (size_t)image.width * image.height * 3) == files[i].hash, "%s",
                       files[i].name);
         dvk_image_free(&image);
         CHECK(!image.pixels && !image.width && !image.height);

@@ -1,7 +1,7 @@
 /* COCO's 000000039769 (not shipped: its licence is the photographer's), the picture of transformers' own tests, as a
  * PNG of 640x480. Runs when DVK_TEST_PHOTO names it. */
-#include "fnv.h"
 #include "preprocess.h"
+#include "synth.h"
 #include "test.h"
 
 int main(void) {
@@ -13,7 +13,7 @@ int main(void) {
     if (dvk_image_load(path, 0, &photo, &error) != DVK_OK)
         printf("%s\n", error.message);
     REQUIRE(photo.pixels && photo.width == 640 && photo.height == 480);
-    CHECK(fnv1a64(photo.pixels, 640 * 480 * 3) == 0xaa7e884ad0673849);
+    CHECK(synth_fnv1a64(photo.pixels, 640 * 480 * 3) == 0xaa7e884ad0673849);
 
     static const struct {
         uint32_t width, height;
@@ -43,7 +43,7 @@ int main(void) {
             .resample = cases[i].filter,
         };
         CHECK(dvk_preprocess_image(&config, 0, 0, DVK_RESIZE_NEWEST, &photo, values, resized, &error) == DVK_OK);
-        CHECK_MESSAGE(fnv1a64(resized, (size_t)w * h * 3) == cases[i].hash, "case %zu", i);
+        CHECK_MESSAGE(synth_fnv1a64(resized, (size_t)w * h * 3) == cases[i].hash, "case %zu", i);
     }
     dvk_image_free(&photo);
     return FINISH();

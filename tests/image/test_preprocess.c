@@ -1,9 +1,8 @@
 /* From an image to normalised floats: the tables and outputs of transformers 5.12.1's ViTImageProcessorPil (numpy
  * files) and its shortest-edge resize with centre crop (hashes of the bytes). */
-#include "fnv.h"
 #include "npy.h"
 #include "preprocess.h"
-#include "synth_image.h"
+#include "synth.h"
 #include "test.h"
 
 static const char *data_directory;
@@ -122,7 +121,7 @@ static void test_resized(void) {
         float *values = malloc((size_t)w * h * 3 * sizeof(float));
         REQUIRE(resized && values);
         CHECK(dvk_preprocess_image(&config, 0, 0, DVK_RESIZE_NEWEST, &image, values, resized, NULL) == DVK_OK);
-        CHECK_MESSAGE(fnv1a64(resized, (size_t)w * h * 3) == cases[i].hash, "case %zu", i);
+        CHECK_MESSAGE(synth_fnv1a64(resized, (size_t)w * h * 3) == cases[i].hash, "case %zu", i);
         free(resized);
         free(values);
         dvk_image_free(&image);
