@@ -16,7 +16,7 @@ int model_read(const char *argument, dvk_precision precision, dvk_context *conte
     char path[PATH_MAX];
     dvk_model_params params = {.precision = precision};
     if (argument) {
-        if (!model_path_resolve(argument, path, sizeof(path), &error))
+        if (model_path_resolve(argument, path, sizeof(path), &error) != DVK_OK)
             return fail_library(EXIT_CODE_MODEL, &error);
         params.path = path;
         params.name = argument;
