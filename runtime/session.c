@@ -366,7 +366,9 @@ dvk_result dvk_session_run(dvk_session *session, const float *pixel_values, uint
     if (status != DVK_OK)
         return status;
     session->valid = count;
-    dvk_pipeline_cache_save(context); /* some drivers compile at the first dispatch; writes only what changed */
+    if (!session->cache_saved) /* here and not at creation: some drivers compile at the first dispatch */
+        dvk_pipeline_cache_save(context);
+    session->cache_saved = true;
     return DVK_OK;
 }
 
