@@ -226,16 +226,29 @@ static int commit(struct run *run) {
     return code;
 }
 
+/* The size of the pass that --plan prints: that of the first image, where one is given. */
+static int plan_size(struct run *run, uint32_t *width, uint32_t *height) {
+    const struct options *options = run->options;
+    const dvk_model_info *model = run->report.model;
+    dvk_preprocess_params params = {.width = options->width, .height = options->height};
+    *width = options->width ? options->width : model->image_width;
+    *height = options->width ? options->height : model->image_height;
+    if (options->image_count == 0)
+        return 0;
+    dvk_image image;
+    int code = image_read(options, 0, &image);
+    if (code)
+        return code;
+    dvk_preprocess_size(run->model, &params, &image, width, height);
+    dvk_image_free(&image);
+    return 0;
+}
+
 static int print_plan(struct run *run) {
+    uint32_t width, height;
     int code = open_model(run);
-    uint32_t width = run->options->width, height = run->options->height;
-    if (code == 0 && width == 0) {
-        width = run->report.model->image_width;
-        height = run->report.model->image_height;
-        if (width == 0)
-            return fail(EXIT_CODE_USAGE, "%s takes images of any size, so --plan needs a --size",
-                        run->report.model->name);
-    }
+    if (code == 0)
+        code = plan_size(run, &width, &height);
     if (code == 0)
         code = run_prepare(run, width, height);
     if (code)
