@@ -9,6 +9,7 @@
 #define WHAT "the attention picture"
 
 static const uint8_t background[3] = {20, 20, 23};
+static const uint8_t outline_colour[3] = {235, 235, 240};
 static const uint8_t label_colour[3] = {205, 205, 210};
 
 /* Where the panels lie, in pixels. */
@@ -19,6 +20,7 @@ struct layout {
     uint32_t label_height; /* above each panel */
     uint32_t gap;
     uint32_t text_scale;
+    uint32_t outline;
     uint64_t width, height;
 };
 
@@ -44,8 +46,9 @@ static struct layout lay_out(const struct attention_view *view) {
     l.panel_height = view->grid_height * view->patch_size;
     uint32_t side = l.panel_width < l.panel_height ? l.panel_width : l.panel_height;
     l.text_scale = side < 224 ? 1 : side / 112;
+    l.outline = view->patch_size < 16 ? 1 : view->patch_size / 8;
     l.gap = side < 224 ? 4 : side / 28;
-    l.label_height = (FONT_HEIGHT + 4) * l.text_scale;
+    l.label_height = (FONT_HEIGHT + 2) * l.text_scale;
     uint32_t label = picture_text_width(l.text_scale, view->heads > 100 ? "head 000" : "head 00");
     l.cell_width = l.panel_width > label ? l.panel_width : label;
     l.width = (uint64_t)l.columns * (l.cell_width + l.gap) + l.gap;
@@ -90,9 +93,20 @@ static uint8_t mix(double a, double b, double part_of_b) {
     return (uint8_t)(a + (b - a) * part_of_b + 0.5);
 }
 
+/* Whether pixel (x, y) of a kept patch lies within `width` pixels of a patch, inside the picture, that is dropped. */
+static bool is_outline(const struct attention_view *view, const uint8_t *keep, uint32_t x, uint32_t y, uint32_t width) {
+    uint32_t size = view->patch_size, column = x / size, row = y / size;
+    uint32_t from_left = x % size, from_top = y % size;
+    const uint8_t *patch = keep + (size_t)row * view->grid_width + column;
+    return (column > 0 && from_left < width && !patch[-1]) ||
+           (column + 1 < view->grid_width && size - 1 - from_left < width && !patch[1]) ||
+           (row > 0 && from_top < width && !patch[-(ptrdiff_t)view->grid_width]) ||
+           (row + 1 < view->grid_height && size - 1 - from_top < width && !patch[view->grid_width]);
+}
+
 /* The map over the image. keep may be NULL: everything. */
 static void draw_map(const struct attention_view *view, const struct colour_map *colours, const float *map,
-                     const uint8_t *keep, uint8_t *panel) {
+                     const uint8_t *keep, uint32_t outline, uint8_t *panel) {
     uint32_t patches = view->grid_width * view->grid_height;
     float least = map[0], largest = map[0];
     for (uint32_t i = 1; i < patches; i++) {
@@ -108,6 +122,10 @@ static void draw_map(const struct attention_view *view, const struct colour_map 
             uint8_t *out = panel + 3 * ((size_t)y * width + x);
             double gray = 0.299 * pixel[0] + 0.587 * pixel[1] + 0.114 * pixel[2];
             const uint8_t *colour = colour_map_at(colours, (map[patch] - least) * scale);
+            if (keep && keep[patch] && is_outline(view, keep, x, y, outline)) {
+                memcpy(out, outline_colour, 3);
+                continue;
+            }
             for (int c = 0; c < 3; c++)
                 out[c] = keep && !keep[patch] ? mix(0.0, gray, 0.3) : mix(gray, colour[c], 0.65);
         }
@@ -140,7 +158,7 @@ static void draw_panels(const struct attention_view *view, const struct layout *
         }
         if (view->threshold > 0.0)
             keep_mass(map, patches, view->threshold, sorted, keep);
-        draw_map(view, &colours, map, view->threshold > 0.0 ? keep : NULL, panel);
+        draw_map(view, &colours, map, view->threshold > 0.0 ? keep : NULL, l->outline, panel);
         place(l, head + 1, label, panel, l->panel_width, picture);
     }
 }

@@ -3,7 +3,7 @@
  *
  * A head's map is its softmax row without column 0 (the CLS token itself), scaled by its own smallest and largest
  * value, each patch one square of colour over the image in gray. With a threshold X, only the patches that together
- * hold the largest X of the row's mass are shown so, and the rest is dimmed. */
+ * hold the largest X of the row's mass are shown so, with an outline, and the rest is dimmed. */
 #ifndef ATTENTION_PICTURE_H_
 #define ATTENTION_PICTURE_H_
 

@@ -27,10 +27,10 @@ void picture_fill(struct picture *picture, const uint8_t colour[3]);
 void picture_copy(struct picture *picture, uint32_t x, uint32_t y, const uint8_t *pixels, uint32_t width,
                   uint32_t height, uint32_t stride);
 
-/* Text in a 5 x 7 pixel font, `scale` times as large; only what the labels need: digits, space and the letters of
- * "image", "head" and "mean". Clipped at the picture's edges. */
+/* Text in a pixel font of 5 x 7 and two rows for descenders, `scale` times as large; only what the labels need: digits,
+ * space and the letters of "image", "head" and "mean". Clipped at the picture's edges. */
 #define FONT_WIDTH 5
-#define FONT_HEIGHT 7
+#define FONT_HEIGHT 9
 void picture_text(struct picture *picture, uint32_t x, uint32_t y, uint32_t scale, const char *text,
                   const uint8_t colour[3]);
 uint32_t picture_text_width(uint32_t scale, const char *text);

@@ -160,6 +160,9 @@ static void test_attention_picture(void) {
             bool dimmed = pixel[0] == 30 && pixel[1] == 30 && pixel[2] == 30;
             CHECK_MESSAGE(dimmed != cases[i].kept[patch], "threshold %g, patch %u", cases[i].threshold, patch);
         }
+        /* The outline: the top right patch is kept always, the bottom right one not at 0.39. */
+        bool outlined = panel_pixel(&picture, 1, 24, 15)[0] == 235;
+        CHECK_MESSAGE(outlined != cases[i].kept[3], "threshold %g", cases[i].threshold);
         picture_free(&picture);
     }
 
