@@ -168,8 +168,8 @@ typedef enum dvk_image_flags {
 } dvk_image_flags;
 
 /* Decodes PNG, JPEG, BMP, TGA or PNM (P1..P6). At most 16384 pixels a side. Alpha is dropped without blending, gray is
- * repeated, 16-bit samples keep their high byte, as Pillow's convert("RGB") does; EXIF orientation is applied. A
- * truncated or corrupt file is refused, never half decoded.
+ * repeated, 16-bit colour keeps its high byte and 16-bit gray is clipped at 255, as Pillow's convert("RGB") does; EXIF
+ * orientation is applied. A truncated or corrupt file is refused, never half decoded.
  * Errors: IO, BAD_FILE, UNSUPPORTED (another format), OUT_OF_HOST_MEMORY. Any thread. */
 DVK_API dvk_result dvk_image_load(const char *path, uint32_t flags, dvk_image *image, dvk_error *error);
 

@@ -1,0 +1,140 @@
+#include "context.h"
+
+#include "cache_file.h"
+#include "pipeline.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+const char *dvk_version(void) {
+#define TEXT_(number) #number
+#define TEXT(number) TEXT_(number)
+    return TEXT(DVK_VERSION_MAJOR) "." TEXT(DVK_VERSION_MINOR) "." TEXT(DVK_VERSION_PATCH);
+#undef TEXT
+#undef TEXT_
+}
+
+static dvk_result pick_device(dvk_context *context, const char *request, dvk_error *error) {
+    VkPhysicalDevice *devices;
+    uint32_t count, chosen = 0;
+    dvk_result status = dvk_physical_devices(&context->instance, &devices, &count, error);
+    if (status != DVK_OK)
+        return status;
+    dvk_device_info *infos = calloc(count ? count : 1, sizeof(*infos));
+    if (!infos) {
+        free(devices);
+        return dvk_fail_memory(error, count * sizeof(*infos));
+    }
+    for (uint32_t i = 0; i < count; i++)
+        dvk_describe_device(&context->instance, devices[i], i, &infos[i]);
+    status = dvk_choose_device(infos, count, request, &chosen, error);
+    if (status == DVK_OK) {
+        context->physical_device = devices[chosen];
+        context->info = infos[chosen];
+    }
+    free(infos);
+    free(devices);
+    return status;
+}
+
+static void query_device(dvk_context *context) {
+    const dvk_instance_table *vk = &context->instance.vk;
+    VkPhysicalDeviceMaintenance3Properties maintenance = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MAINTENANCE_3_PROPERTIES};
+    VkPhysicalDeviceIDProperties id = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_ID_PROPERTIES, .pNext = &maintenance};
+    VkPhysicalDeviceProperties2 properties = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2, .pNext = &id};
+    vk->vkGetPhysicalDeviceProperties2(context->physical_device, &properties);
+    vk->vkGetPhysicalDeviceMemoryProperties(context->physical_device, &context->memory);
+    context->limits = properties.properties.limits;
+    context->driver_version = properties.properties.driverVersion;
+    context->max_allocation = maintenance.maxMemoryAllocationSize;
+    memcpy(context->driver_uuid, id.driverUUID, sizeof(context->driver_uuid));
+    context->queue_family = dvk_find_queue_family(&context->instance, context->physical_device);
+    context->device_class = context->info.type == DVK_DEVICE_CPU ? DVK_CLASS_SOFTWARE : DVK_CLASS_GPU;
+    snprintf(context->tier, sizeof(context->tier), "%s",
+             context->device_class == DVK_CLASS_SOFTWARE ? "tier S (software driver, barrier-free kernels)"
+                                                         : "tier 0 (Vulkan 1.1, no optional feature)");
+}
+
+/* Every variant of today gets by without an optional feature, so none is turned on. */
+static dvk_result create_device(dvk_context *context, dvk_error *error) {
+    const float priority = 1.0f;
+    VkDeviceQueueCreateInfo queue = {
+        .sType = VK_STRUCTURE_TYPE_DEVICE_QUEUE_CREATE_INFO,
+        .queueFamilyIndex = context->queue_family,
+        .queueCount = 1,
+        .pQueuePriorities = &priority,
+    };
+    VkDeviceCreateInfo info = {
+        .sType = VK_STRUCTURE_TYPE_DEVICE_CREATE_INFO,
+        .queueCreateInfoCount = 1,
+        .pQueueCreateInfos = &queue,
+    };
+    dvk_result status =
+        dvk_check_vulkan(context->instance.vk.vkCreateDevice(context->physical_device, &info, NULL, &context->device),
+                         "vkCreateDevice", error);
+    if (status != DVK_OK)
+        return status;
+    dvk_load_device_table(&context->vk, context->instance.vk.vkGetDeviceProcAddr, context->device);
+    context->vk.vkGetDeviceQueue(context->device, context->queue_family, 0, &context->queue);
+    VkCommandPoolCreateInfo pool = {
+        .sType = VK_STRUCTURE_TYPE_COMMAND_POOL_CREATE_INFO,
+        .queueFamilyIndex = context->queue_family,
+    };
+    return dvk_check_vulkan(context->vk.vkCreateCommandPool(context->device, &pool, NULL, &context->command_pool),
+                            "vkCreateCommandPool", error);
+}
+
+dvk_result dvk_context_create(const dvk_context_params *params, dvk_context **context_out, dvk_error *error) {
+    static const dvk_context_params defaults;
+    if (!context_out)
+        return dvk_fail(error, DVK_ERROR_INVALID_ARGUMENT, "dvk_context_create: context is NULL");
+    if (!params)
+        params = &defaults;
+    dvk_context *context = calloc(1, sizeof(*context));
+    if (!context)
+        return dvk_fail_memory(error, sizeof(*context));
+    context->log = (dvk_log){params->log, params->log_user, params->log_level};
+    dvk_result status = dvk_instance_open(params->validation, &context->log, &context->instance, error);
+    if (status == DVK_OK)
+        status = pick_device(context, params->device, error);
+    if (status == DVK_OK) {
+        query_device(context);
+        status = create_device(context, error);
+    }
+    if (status == DVK_OK)
+        status = dvk_pipeline_cache_open(context, params->cache_dir, error);
+    if (status != DVK_OK) {
+        dvk_context_destroy(&context);
+        return status;
+    }
+    dvk_log_message(&context->log, DVK_LOG_INFO, "device %u: %s, %s; %s", context->info.index, context->info.name,
+                    context->info.driver, context->tier);
+    *context_out = context;
+    return DVK_OK;
+}
+
+void dvk_context_destroy(dvk_context **context_pointer) {
+    if (!context_pointer || !*context_pointer)
+        return;
+    dvk_context *context = *context_pointer;
+    if (context->device) {
+        dvk_pipelines_destroy(context);
+        context->vk.vkDestroyPipelineCache(context->device, context->pipeline_cache, NULL);
+        context->vk.vkDestroyCommandPool(context->device, context->command_pool, NULL);
+        context->vk.vkDestroyDevice(context->device, NULL);
+    }
+    dvk_instance_close(&context->instance);
+    free(context->cache_path);
+    free(context);
+    *context_pointer = NULL;
+}
+
+const dvk_device_info *dvk_context_device(const dvk_context *context) {
+    return &context->info;
+}
+
+const char *dvk_context_tier(const dvk_context *context) {
+    return context->tier;
+}

@@ -1,0 +1,70 @@
+/* A Vulkan device with what every model and session on it shares. */
+#ifndef DVK_CONTEXT_H_
+#define DVK_CONTEXT_H_
+
+#include "variants.h"
+#include "vulkan_api.h"
+
+typedef struct dvk_log {
+    dvk_log_callback callback;
+    void *user;
+    dvk_log_level level;
+} dvk_log;
+
+void dvk_log_message(const dvk_log *log, dvk_log_level level, const char *format, ...) DVK_PRINTF(3, 4);
+
+/* The loader and an instance of Vulkan 1.1; validation: with the Khronos layer, whose messages go to `log`. */
+typedef struct dvk_instance {
+    void *library;
+    VkInstance handle;
+    VkDebugUtilsMessengerEXT messenger;
+    dvk_instance_table vk;
+} dvk_instance;
+
+/* `log` must stay where it is until dvk_instance_close(): the layer's messages go there. */
+dvk_result dvk_instance_open(bool validation, const dvk_log *log, dvk_instance *instance, dvk_error *error);
+void dvk_instance_close(dvk_instance *instance);
+
+/* All physical devices in the driver's order, to be freed with free(). No device: DVK_OK and *count 0. */
+dvk_result dvk_physical_devices(const dvk_instance *instance, VkPhysicalDevice **devices, uint32_t *count,
+                                dvk_error *error);
+void dvk_describe_device(const dvk_instance *instance, VkPhysicalDevice device, uint32_t index, dvk_device_info *info);
+
+/* The queue family to use: one that computes, and as little else as possible; UINT32_MAX if none. */
+uint32_t dvk_find_queue_family(const dvk_instance *instance, VkPhysicalDevice device);
+
+/* Index into infos of the device that `request` (as in dvk_context_params) means. */
+dvk_result dvk_choose_device(const dvk_device_info *infos, uint32_t count, const char *request, uint32_t *chosen,
+                             dvk_error *error);
+
+typedef struct dvk_pipeline dvk_pipeline; /* pipeline.h */
+
+struct dvk_context {
+    dvk_log log;
+    dvk_instance instance;
+    VkPhysicalDevice physical_device;
+    VkDevice device;
+    struct VolkDeviceTable vk;
+    uint32_t queue_family;
+    VkQueue queue;
+    VkCommandPool command_pool;
+
+    dvk_device_info info;
+    VkPhysicalDeviceLimits limits;
+    VkDeviceSize max_allocation;
+    VkPhysicalDeviceMemoryProperties memory;
+    uint8_t driver_uuid[VK_UUID_SIZE];
+    uint32_t driver_version;
+    char tier[64];
+
+    /* What variants are chosen by. */
+    dvk_device_class device_class;
+    uint32_t features; /* DVK_FEATURE_* that were enabled on `device` */
+
+    VkPipelineCache pipeline_cache;
+    char *cache_path;        /* NULL: not kept on disk */
+    uint64_t cache_checksum; /* of what the file holds; 0: nothing */
+    dvk_pipeline *pipelines; /* a list; freed with the context */
+};
+
+#endif

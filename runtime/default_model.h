@@ -1,0 +1,16 @@
+/* The model in models/default, embedded by tools/embed.py into whatever links models/meson.build's
+ * `default_model_source`. The words hold the files' bytes; the sizes are in bytes. */
+#ifndef DVK_DEFAULT_MODEL_H_
+#define DVK_DEFAULT_MODEL_H_
+
+#include <stddef.h>
+#include <stdint.h>
+
+extern const uint64_t dvk_default_model_config[];
+extern const size_t dvk_default_model_config_size;
+extern const uint64_t dvk_default_model_preprocessor[];
+extern const size_t dvk_default_model_preprocessor_size;
+extern const uint64_t dvk_default_model_safetensors[];
+extern const size_t dvk_default_model_safetensors_size;
+
+#endif

@@ -1,0 +1,221 @@
+/* Which devices there are, what they can do, and which one a user means. */
+#include "context.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+dvk_result dvk_physical_devices(const dvk_instance *instance, VkPhysicalDevice **devices, uint32_t *count,
+                                dvk_error *error) {
+    *devices = NULL;
+    *count = 0;
+    uint32_t found = 0;
+    VkResult result = instance->vk.vkEnumeratePhysicalDevices(instance->handle, &found, NULL);
+    /* A loader whose only driver fails to start reports INITIALIZATION_FAILED: to the user, that is no device. */
+    if (result == VK_ERROR_INITIALIZATION_FAILED || (result == VK_SUCCESS && !found))
+        return DVK_OK;
+    dvk_result status = dvk_check_vulkan(result, "vkEnumeratePhysicalDevices", error);
+    if (status != DVK_OK)
+        return status;
+    VkPhysicalDevice *list = calloc(found, sizeof(*list));
+    if (!list)
+        return dvk_fail_memory(error, found * sizeof(*list));
+    result = instance->vk.vkEnumeratePhysicalDevices(instance->handle, &found, list);
+    if (result != VK_INCOMPLETE) /* a device that appears between the two calls is left out */
+        status = dvk_check_vulkan(result, "vkEnumeratePhysicalDevices", error);
+    if (status != DVK_OK) {
+        free(list);
+        return status;
+    }
+    *devices = list;
+    *count = found;
+    return DVK_OK;
+}
+
+uint32_t dvk_find_queue_family(const dvk_instance *instance, VkPhysicalDevice device) {
+    enum { CAPACITY = 64 };
+    VkQueueFamilyProperties families[CAPACITY];
+    uint32_t count = CAPACITY, best = UINT32_MAX;
+    instance->vk.vkGetPhysicalDeviceQueueFamilyProperties(device, &count, families);
+    for (uint32_t i = 0; i < count; i++) {
+        if (!families[i].queueCount || !(families[i].queueFlags & VK_QUEUE_COMPUTE_BIT))
+            continue;
+        if (best == UINT32_MAX || !(families[i].queueFlags & VK_QUEUE_GRAPHICS_BIT))
+            best = i;
+        if (!(families[i].queueFlags & VK_QUEUE_GRAPHICS_BIT))
+            break;
+    }
+    return best;
+}
+
+static dvk_device_type device_type(VkPhysicalDeviceType type) {
+    switch (type) {
+    case VK_PHYSICAL_DEVICE_TYPE_INTEGRATED_GPU:
+        return DVK_DEVICE_INTEGRATED;
+    case VK_PHYSICAL_DEVICE_TYPE_DISCRETE_GPU:
+        return DVK_DEVICE_DISCRETE;
+    case VK_PHYSICAL_DEVICE_TYPE_VIRTUAL_GPU:
+        return DVK_DEVICE_VIRTUAL;
+    case VK_PHYSICAL_DEVICE_TYPE_CPU:
+        return DVK_DEVICE_CPU;
+    default:
+        return DVK_DEVICE_OTHER;
+    }
+}
+
+void dvk_describe_device(const dvk_instance *instance, VkPhysicalDevice device, uint32_t index, dvk_device_info *info) {
+    memset(info, 0, sizeof(*info));
+    VkPhysicalDeviceDriverProperties driver = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_DRIVER_PROPERTIES};
+    VkPhysicalDeviceSubgroupProperties subgroup = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_PROPERTIES};
+    VkPhysicalDeviceIDProperties id = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_ID_PROPERTIES, .pNext = &subgroup};
+    VkPhysicalDeviceProperties2 properties = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2, .pNext = &id};
+    instance->vk.vkGetPhysicalDeviceProperties2(device, &properties);
+
+    VkPhysicalDeviceShaderFloat16Int8Features arithmetic = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_FLOAT16_INT8_FEATURES};
+    VkPhysicalDevice16BitStorageFeatures storage = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_16BIT_STORAGE_FEATURES};
+    VkPhysicalDeviceFeatures2 features = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2, .pNext = &storage};
+    if (properties.properties.apiVersion >= VK_API_VERSION_1_2) {
+        /* Both became core in 1.2; an unknown structure would be ignored, but the layers complain about it. */
+        subgroup.pNext = &driver;
+        storage.pNext = &arithmetic;
+        instance->vk.vkGetPhysicalDeviceProperties2(device, &properties);
+    }
+    instance->vk.vkGetPhysicalDeviceFeatures2(device, &features);
+
+    const VkPhysicalDeviceProperties *core = &properties.properties;
+    info->index = index;
+    info->type = device_type(core->deviceType);
+    snprintf(info->name, sizeof(info->name), "%s", core->deviceName);
+    if (driver.driverName[0])
+        snprintf(info->driver, sizeof(info->driver), "%s %s", driver.driverName, driver.driverInfo);
+    memcpy(info->uuid, id.deviceUUID, sizeof(info->uuid));
+    info->vendor_id = core->vendorID;
+    info->device_id = core->deviceID;
+    info->api_version = core->apiVersion;
+    info->max_storage_range = core->limits.maxStorageBufferRange;
+    info->subgroup_size = subgroup.subgroupSize;
+    info->max_workgroup_invocations = core->limits.maxComputeWorkGroupInvocations;
+    info->shared_memory = core->limits.maxComputeSharedMemorySize;
+    info->has_fp16_arithmetic = arithmetic.shaderFloat16 == VK_TRUE;
+    info->has_fp16_storage = storage.storageBuffer16BitAccess == VK_TRUE;
+
+    VkPhysicalDeviceMemoryProperties memory;
+    instance->vk.vkGetPhysicalDeviceMemoryProperties(device, &memory);
+    for (uint32_t i = 0; i < memory.memoryHeapCount; i++)
+        if ((memory.memoryHeaps[i].flags & VK_MEMORY_HEAP_DEVICE_LOCAL_BIT) &&
+            memory.memoryHeaps[i].size > info->device_memory)
+            info->device_memory = memory.memoryHeaps[i].size;
+
+    if (core->apiVersion < VK_API_VERSION_1_1)
+        snprintf(info->why_not, sizeof(info->why_not), "it has Vulkan %u.%u, 1.1 is needed",
+                 VK_API_VERSION_MAJOR(core->apiVersion), VK_API_VERSION_MINOR(core->apiVersion));
+    else if (dvk_find_queue_family(instance, device) == UINT32_MAX)
+        snprintf(info->why_not, sizeof(info->why_not), "it has no queue that computes");
+    else
+        info->usable = true;
+}
+
+/* Higher is better. A software driver is last: nobody wants it who has anything else. */
+static int rank(const dvk_device_info *info) {
+    static const int by_type[] = {[DVK_DEVICE_DISCRETE] = 5,
+                                  [DVK_DEVICE_INTEGRATED] = 4,
+                                  [DVK_DEVICE_VIRTUAL] = 3,
+                                  [DVK_DEVICE_OTHER] = 2,
+                                  [DVK_DEVICE_CPU] = 1};
+    return info->usable ? by_type[info->type] : 0;
+}
+
+static bool contains_ignoring_case(const char *text, const char *part) {
+    size_t length = strlen(part);
+    for (; *text; text++) {
+        size_t i = 0;
+        while (i < length && text[i] && tolower((unsigned char)text[i]) == tolower((unsigned char)part[i]))
+            i++;
+        if (i == length)
+            return true;
+    }
+    return false;
+}
+
+/* 32 hex digits, dashes anywhere. */
+static bool parse_uuid(const char *text, uint8_t uuid[16]) {
+    unsigned digits = 0;
+    memset(uuid, 0, 16);
+    for (; *text; text++) {
+        if (*text == '-')
+            continue;
+        const char *hex = "0123456789abcdef";
+        const char *digit = strchr(hex, tolower((unsigned char)*text));
+        if (!digit || digits == 32)
+            return false;
+        uuid[digits / 2] = (uint8_t)(uuid[digits / 2] << 4 | (digit - hex));
+        digits++;
+    }
+    return digits == 32;
+}
+
+static bool parse_index(const char *text, uint32_t *index) {
+    if (!*text || strlen(text) > 4)
+        return false;
+    *index = 0;
+    for (; *text; text++) {
+        if (!isdigit((unsigned char)*text))
+            return false;
+        *index = *index * 10 + (uint32_t)(*text - '0');
+    }
+    return true;
+}
+
+dvk_result dvk_choose_device(const dvk_device_info *infos, uint32_t count, const char *request, uint32_t *chosen,
+                             dvk_error *error) {
+    if (!count)
+        return dvk_fail(error, DVK_ERROR_NO_VULKAN,
+                        "Vulkan is here, but its drivers offer no device: install your GPU's driver, or the software "
+                        "driver of the package mesa-vulkan-drivers");
+    uint32_t index, best = UINT32_MAX;
+    uint8_t uuid[16];
+    bool any = !request || !*request;
+    bool by_index = !any && parse_index(request, &index);
+    bool by_uuid = !any && parse_uuid(request, uuid);
+    for (uint32_t i = 0; i < count; i++) {
+        bool match = any || (by_index && index == i) || (by_uuid && memcmp(uuid, infos[i].uuid, 16) == 0) ||
+                     (!by_index && contains_ignoring_case(infos[i].name, request));
+        if (match && (best == UINT32_MAX || rank(&infos[i]) > rank(&infos[best])))
+            best = i;
+    }
+    if (best == UINT32_MAX && by_index)
+        return dvk_fail(error, DVK_ERROR_NO_DEVICE,
+                        "there is no device %s: this machine has %u, counted from 0; `dino-vk devices` lists them",
+                        request, count);
+    if (best == UINT32_MAX)
+        return dvk_fail(error, DVK_ERROR_NO_DEVICE,
+                        "no device has \"%s\" in its name or as its UUID; `dino-vk devices` lists them", request);
+    if (!infos[best].usable)
+        return dvk_fail(error, DVK_ERROR_NO_DEVICE, "the device %s cannot be used: %s", infos[best].name,
+                        infos[best].why_not);
+    *chosen = best;
+    return DVK_OK;
+}
+
+dvk_result dvk_list_devices(dvk_device_info *infos, uint32_t *count, dvk_error *error) {
+    if (!count || (*count && !infos))
+        return dvk_fail(error, DVK_ERROR_INVALID_ARGUMENT, "dvk_list_devices: count or infos is NULL");
+    const dvk_log silent = {0};
+    dvk_instance instance;
+    dvk_result status = dvk_instance_open(false, &silent, &instance, error);
+    if (status != DVK_OK)
+        return status;
+    VkPhysicalDevice *devices;
+    uint32_t found;
+    status = dvk_physical_devices(&instance, &devices, &found, error);
+    if (status == DVK_OK) {
+        for (uint32_t i = 0; i < found && i < *count; i++)
+            dvk_describe_device(&instance, devices[i], i, &infos[i]);
+        *count = found;
+        free(devices);
+    }
+    dvk_instance_close(&instance);
+    return status;
+}

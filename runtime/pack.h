@@ -1,0 +1,35 @@
+/* The layout of a matrix on the device, made row by row from the file's tensors. */
+#ifndef DVK_PACK_H_
+#define DVK_PACK_H_
+
+#include "checkpoint.h"
+#include "variants.h"
+
+/* One or several dense layers of equal shape side by side, as query, key and value are. */
+typedef struct dvk_matrix {
+    const char *file;                         /* for messages */
+    const dvk_tensor *weights[3], *biases[3]; /* a bias may be NULL: zeros */
+    float scales[3];
+    uint32_t count;
+    uint32_t inputs, outputs; /* of each part */
+    dvk_weight_type type;
+} dvk_matrix;
+
+uint32_t dvk_matrix_depth(const dvk_matrix *matrix);  /* inputs rounded up to 4: rows without the bias row */
+uint32_t dvk_matrix_stride(const dvk_matrix *matrix); /* columns rounded up to 64 */
+/* Bytes of one row, and of the bias row, which is always fp32. */
+size_t dvk_matrix_row_bytes(const dvk_matrix *matrix);
+size_t dvk_matrix_bias_bytes(const dvk_matrix *matrix);
+uint64_t dvk_matrix_bytes(const dvk_matrix *matrix);
+
+/* Rows first_row .. first_row + rows - 1 (at most DVK_PACK_ROWS, all below depth) into `packed`. `scratch` holds
+ * DVK_PACK_ROWS floats. Refuses what is not finite, or is beyond fp16 where that is the type. */
+enum { DVK_PACK_ROWS = 64 };
+dvk_result dvk_pack_rows(const dvk_matrix *matrix, uint32_t first_row, uint32_t rows, float *scratch, void *packed,
+                         dvk_error *error);
+dvk_result dvk_pack_bias(const dvk_matrix *matrix, float *packed, dvk_error *error);
+
+/* A whole tensor as floats, finite ones only. */
+dvk_result dvk_unpack_tensor(const char *file, const dvk_tensor *tensor, float *values, dvk_error *error);
+
+#endif

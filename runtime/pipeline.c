@@ -1,0 +1,157 @@
+#include "pipeline.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { MAX_BINDINGS = 4 }; /* the least that maxPerStageDescriptorStorageBuffers may be */
+
+static bool device_can_run(const dvk_context *context, const dvk_variant *variant, uint32_t head_dim) {
+    return (variant->features & ~context->features) == 0 &&
+           variant->local_size <= context->limits.maxComputeWorkGroupInvocations &&
+           variant->local_size <= context->limits.maxComputeWorkGroupSize[0] &&
+           variant->shared_bytes <= context->limits.maxComputeSharedMemorySize &&
+           (!head_dim || !variant->max_head_dim || head_dim <= variant->max_head_dim);
+}
+
+dvk_result dvk_variant_choose(const dvk_context *context, dvk_kernel kernel, dvk_weight_type weight, uint32_t head_dim,
+                              const dvk_variant **chosen, dvk_error *error) {
+    const dvk_variant *other = NULL;
+    for (size_t i = 0; i < dvk_variant_count; i++) {
+        const dvk_variant *variant = &dvk_variants[i];
+        if (variant->kernel != kernel || variant->weight != weight || !device_can_run(context, variant, head_dim))
+            continue;
+        if (variant->device_class == context->device_class) {
+            *chosen = variant;
+            return DVK_OK;
+        }
+        if (!other)
+            other = variant;
+    }
+    if (!other)
+        return dvk_fail(error, DVK_ERROR_UNSUPPORTED, "no variant of the kernel %s runs on the device %s",
+                        dvk_kernel_names[kernel], context->info.name);
+    *chosen = other;
+    return DVK_OK;
+}
+
+static dvk_result create_layouts(dvk_context *context, dvk_pipeline *pipeline, dvk_error *error) {
+    VkDescriptorSetLayoutBinding bindings[MAX_BINDINGS];
+    for (uint32_t i = 0; i < pipeline->variant->binding_count; i++)
+        bindings[i] = (VkDescriptorSetLayoutBinding){
+            .binding = i,
+            .descriptorType = VK_DESCRIPTOR_TYPE_STORAGE_BUFFER,
+            .descriptorCount = 1,
+            .stageFlags = VK_SHADER_STAGE_COMPUTE_BIT,
+        };
+    VkDescriptorSetLayoutCreateInfo set_info = {
+        .sType = VK_STRUCTURE_TYPE_DESCRIPTOR_SET_LAYOUT_CREATE_INFO,
+        .bindingCount = pipeline->variant->binding_count,
+        .pBindings = bindings,
+    };
+    dvk_result status = dvk_check_vulkan(
+        context->vk.vkCreateDescriptorSetLayout(context->device, &set_info, NULL, &pipeline->set_layout),
+        "vkCreateDescriptorSetLayout", error);
+    if (status != DVK_OK)
+        return status;
+    VkPushConstantRange range = {.stageFlags = VK_SHADER_STAGE_COMPUTE_BIT, .offset = 0, .size = DVK_PUSH_BYTES};
+    VkPipelineLayoutCreateInfo info = {
+        .sType = VK_STRUCTURE_TYPE_PIPELINE_LAYOUT_CREATE_INFO,
+        .setLayoutCount = 1,
+        .pSetLayouts = &pipeline->set_layout,
+        .pushConstantRangeCount = 1,
+        .pPushConstantRanges = &range,
+    };
+    return dvk_check_vulkan(context->vk.vkCreatePipelineLayout(context->device, &info, NULL, &pipeline->layout),
+                            "vkCreatePipelineLayout", error);
+}
+
+static dvk_result create_pipeline(dvk_context *context, dvk_pipeline *pipeline, dvk_error *error) {
+    const dvk_variant *variant = pipeline->variant;
+    enum { MAX_CONSTANTS = 1 + DVK_CONSTANT_VARIANT_COUNT + 3 };
+    uint32_t values[MAX_CONSTANTS];
+    VkSpecializationMapEntry entries[MAX_CONSTANTS];
+    uint32_t count = 0;
+#define ADD(id, value)                                                                                                 \
+    do {                                                                                                               \
+        entries[count] = (VkSpecializationMapEntry){(id), count * (uint32_t)sizeof(uint32_t), sizeof(uint32_t)};       \
+        values[count++] = (value);                                                                                     \
+    } while (0)
+    ADD(DVK_CONSTANT_LOCAL_SIZE, variant->local_size);
+    for (uint32_t i = 0; i < variant->constant_count; i++)
+        ADD(DVK_CONSTANT_VARIANT_FIRST + i, variant->constants[i]);
+    ADD(DVK_CONSTANT_ACTIVATION, pipeline->specialisation.activation);
+    ADD(DVK_CONSTANT_RESIDUAL, pipeline->specialisation.residual);
+    if (pipeline->specialisation.head_dim) /* else the shader's own default stands */
+        ADD(DVK_CONSTANT_HEAD_DIM, pipeline->specialisation.head_dim);
+#undef ADD
+    VkSpecializationInfo specialisation = {
+        .mapEntryCount = count,
+        .pMapEntries = entries,
+        .dataSize = count * sizeof(uint32_t),
+        .pData = values,
+    };
+    VkShaderModuleCreateInfo module_info = {
+        .sType = VK_STRUCTURE_TYPE_SHADER_MODULE_CREATE_INFO,
+        .codeSize = variant->spirv_bytes,
+        .pCode = variant->spirv,
+    };
+    VkShaderModule module;
+    dvk_result status = dvk_check_vulkan(context->vk.vkCreateShaderModule(context->device, &module_info, NULL, &module),
+                                         "vkCreateShaderModule", error);
+    if (status != DVK_OK)
+        return status;
+    VkComputePipelineCreateInfo info = {
+        .sType = VK_STRUCTURE_TYPE_COMPUTE_PIPELINE_CREATE_INFO,
+        .stage = {.sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_CREATE_INFO,
+                  .stage = VK_SHADER_STAGE_COMPUTE_BIT,
+                  .module = module,
+                  .pName = "main",
+                  .pSpecializationInfo = &specialisation},
+        .layout = pipeline->layout,
+    };
+    VkResult result = context->vk.vkCreateComputePipelines(context->device, context->pipeline_cache, 1, &info, NULL,
+                                                           &pipeline->handle);
+    context->vk.vkDestroyShaderModule(context->device, module, NULL);
+    return dvk_check_vulkan(result, "vkCreateComputePipelines", error);
+}
+
+static void destroy(dvk_context *context, dvk_pipeline *pipeline) {
+    context->vk.vkDestroyPipeline(context->device, pipeline->handle, NULL);
+    context->vk.vkDestroyPipelineLayout(context->device, pipeline->layout, NULL);
+    context->vk.vkDestroyDescriptorSetLayout(context->device, pipeline->set_layout, NULL);
+    free(pipeline);
+}
+
+dvk_result dvk_pipeline_get(dvk_context *context, const dvk_variant *variant, dvk_specialisation specialisation,
+                            const dvk_pipeline **found, dvk_error *error) {
+    for (dvk_pipeline *pipeline = context->pipelines; pipeline; pipeline = pipeline->next)
+        if (pipeline->variant == variant &&
+            memcmp(&pipeline->specialisation, &specialisation, sizeof(specialisation)) == 0) {
+            *found = pipeline;
+            return DVK_OK;
+        }
+    dvk_pipeline *pipeline = calloc(1, sizeof(*pipeline));
+    if (!pipeline)
+        return dvk_fail_memory(error, sizeof(*pipeline));
+    pipeline->variant = variant;
+    pipeline->specialisation = specialisation;
+    dvk_result status = create_layouts(context, pipeline, error);
+    if (status == DVK_OK)
+        status = create_pipeline(context, pipeline, error);
+    if (status != DVK_OK) {
+        destroy(context, pipeline);
+        return status;
+    }
+    pipeline->next = context->pipelines;
+    context->pipelines = pipeline;
+    *found = pipeline;
+    return DVK_OK;
+}
+
+void dvk_pipelines_destroy(dvk_context *context) {
+    while (context->pipelines) {
+        dvk_pipeline *next = context->pipelines->next;
+        destroy(context, context->pipelines);
+        context->pipelines = next;
+    }
+}

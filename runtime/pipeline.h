@@ -1,0 +1,35 @@
+/* Compute pipelines, made once per context for each (variant, specialisation) and shared by its sessions. */
+#ifndef DVK_PIPELINE_H_
+#define DVK_PIPELINE_H_
+
+#include "context.h"
+
+/* The specialisation constants that a plan sets; the variant's own come from its table row. */
+typedef struct dvk_specialisation {
+    uint32_t activation; /* matmul: dvk_activation */
+    uint32_t residual;   /* matmul: dvk_residual */
+    uint32_t head_dim;   /* attention, attention_row */
+} dvk_specialisation;
+
+struct dvk_pipeline {
+    dvk_pipeline *next;
+    const dvk_variant *variant;
+    dvk_specialisation specialisation;
+    VkDescriptorSetLayout set_layout;
+    VkPipelineLayout layout;
+    VkPipeline handle;
+};
+
+enum { DVK_PUSH_BYTES = 128 }; /* of every pipeline layout: the least that maxPushConstantsSize may be */
+
+/* Finds or makes one; it lives as long as the context. */
+dvk_result dvk_pipeline_get(dvk_context *context, const dvk_variant *variant, dvk_specialisation specialisation,
+                            const dvk_pipeline **pipeline, dvk_error *error);
+void dvk_pipelines_destroy(dvk_context *context);
+
+/* The variant that the context uses for a kernel: the first in the table that is meant for this class of device and
+ * that the device can run, else the first of the other class. head_dim 0 where it does not matter. */
+dvk_result dvk_variant_choose(const dvk_context *context, dvk_kernel kernel, dvk_weight_type weight, uint32_t head_dim,
+                              const dvk_variant **variant, dvk_error *error);
+
+#endif

@@ -1,0 +1,83 @@
+/* A forward pass as plain data: a flat array of ops over a few numbered buffers. No Vulkan call is made here, and
+ * nothing after it knows what a transformer is. */
+#ifndef DVK_PLAN_H_
+#define DVK_PLAN_H_
+
+#include "pipeline.h"
+#include "push_constants.h"
+#include "weights.h"
+
+typedef enum dvk_plan_buffer {
+    DVK_PLAN_PIXELS,  /* [batch][3][height][width] */
+    DVK_PLAN_TABLE,   /* [tokens][D]: CLS + its position, then patch bias + position */
+    DVK_PLAN_HIDDEN,  /* [batch * tokens][D]: the residual stream */
+    DVK_PLAN_NORMED,  /* [batch * tokens][D]: layer norm's output, attention's output; at the end last_hidden_state */
+    DVK_PLAN_WIDE,    /* patches, then query | key | value planes, then the MLP's inner rows: never two at once */
+    DVK_PLAN_RESULTS, /* mean, pooled and attention outputs; see dvk_plan.results */
+    DVK_PLAN_WEIGHTS, /* this + block */
+} dvk_plan_buffer;
+
+enum { DVK_PLAN_OWN_BUFFERS = DVK_PLAN_WEIGHTS, DVK_MAX_BINDINGS = 4 };
+
+typedef struct dvk_binding {
+    uint32_t buffer; /* dvk_plan_buffer, or DVK_PLAN_WEIGHTS + block */
+    bool writes;     /* else only read; in-place operands are written */
+    uint64_t offset, size;
+} dvk_binding;
+
+typedef struct dvk_op {
+    char label[48]; /* "layer 3 intermediate" */
+    const dvk_variant *variant;
+    dvk_specialisation specialisation;
+    dvk_binding bindings[DVK_MAX_BINDINGS];
+    uint32_t binding_count;
+    union {
+        struct {
+            uint32_t first_group, group_end;
+        } groups;
+        dvk_push_patchify patchify;
+        dvk_push_matmul matmul;
+        dvk_push_layernorm layernorm;
+        dvk_push_attention attention;
+        dvk_push_attention_row attention_row;
+        dvk_push_mean mean;
+    } push;
+    uint32_t push_bytes;
+    uint64_t flops, bytes; /* arithmetic; the least that must be read and written */
+} dvk_op;
+
+/* An output's place after the pass. Image i's values start at offset + i * image_stride bytes. */
+typedef struct dvk_plan_output {
+    uint32_t buffer;
+    uint64_t offset, image_stride;
+    uint32_t rank, shape[2]; /* per image; rank 0: not computed */
+} dvk_plan_output;
+
+typedef struct dvk_plan {
+    dvk_op *ops;
+    uint32_t op_count, op_capacity;
+    uint64_t buffer_bytes[DVK_PLAN_OWN_BUFFERS]; /* 0: not needed */
+    dvk_plan_output outputs[DVK_OUTPUT_COUNT];
+    uint32_t batch, width, height, grid_width, grid_height, tokens;
+    uint64_t pixel_stride; /* bytes from image to image in PIXELS */
+    uint64_t flops;
+} dvk_plan;
+
+/* What a plan is made from. */
+typedef struct dvk_plan_request {
+    const dvk_vit_config *config;
+    const dvk_weights *weights;
+    const dvk_variant *variants[DVK_KERNEL_COUNT];
+    uint32_t batch, width, height; /* pixels */
+    uint32_t outputs;              /* DVK_OUTPUT_BIT()s */
+    uint64_t max_range;            /* bytes a binding may span */
+    uint64_t offset_alignment;     /* of a binding; a power of two, at most 256 */
+} dvk_plan_request;
+
+dvk_result dvk_plan_create(const dvk_plan_request *request, dvk_plan *plan, dvk_error *error);
+void dvk_plan_free(dvk_plan *plan);
+
+/* As dvk_session_print_plan(). */
+size_t dvk_plan_print(const dvk_plan *plan, char *text, size_t size);
+
+#endif

@@ -1,0 +1,138 @@
+/* Resize, crop, rescale and normalise as transformers' ViTImageProcessorPil and BitImageProcessor do. */
+#include "preprocess.h"
+#include "resample.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+const char *dvk_resample_name(int resample) {
+    static const char *const names[] = {
+        [DVK_RESAMPLE_NEAREST] = "nearest", [DVK_RESAMPLE_LANCZOS] = "lanczos", [DVK_RESAMPLE_BILINEAR] = "bilinear",
+        [DVK_RESAMPLE_BICUBIC] = "bicubic", [DVK_RESAMPLE_BOX] = "box",         [DVK_RESAMPLE_HAMMING] = "hamming",
+    };
+    return resample >= 0 && resample < (int)(sizeof(names) / sizeof(names[0])) ? names[resample] : NULL;
+}
+
+/* An image is resized to width x height, and the crop_width x crop_height pixels around its centre are kept. */
+typedef struct geometry {
+    uint32_t width, height, crop_width, crop_height;
+} geometry;
+
+static uint32_t saturate(uint64_t value) {
+    return value > UINT32_MAX ? UINT32_MAX : (uint32_t)value;
+}
+
+static geometry get_geometry(const dvk_preprocess_config *config, uint32_t request_width, uint32_t request_height,
+                             uint32_t image_width, uint32_t image_height) {
+    geometry g = {.width = image_width, .height = image_height};
+    if (request_width && request_height) {
+        g.width = g.crop_width = request_width;
+        g.height = g.crop_height = request_height;
+        return g;
+    }
+    if (config->do_resize && config->shortest_edge && image_width && image_height) {
+        /* int(shortest_edge * long / short): the division is exact enough that integers give the same. */
+        const uint64_t edge = config->shortest_edge;
+        const bool wide = image_width > image_height;
+        g.width = wide ? saturate(edge * image_width / image_height) : config->shortest_edge;
+        g.height = wide ? config->shortest_edge : saturate(edge * image_height / image_width);
+    } else if (config->do_resize && config->width && config->height) {
+        g.width = config->width;
+        g.height = config->height;
+    }
+    g.crop_width = config->do_center_crop ? config->crop_width : g.width;
+    g.crop_height = config->do_center_crop ? config->crop_height : g.height;
+    return g;
+}
+
+void dvk_preprocess_output_size(const dvk_preprocess_config *config, uint32_t request_width, uint32_t request_height,
+                                uint32_t image_width, uint32_t image_height, uint32_t *width, uint32_t *height) {
+    const geometry g = get_geometry(config, request_width, request_height, image_width, image_height);
+    *width = g.crop_width;
+    *height = g.crop_height;
+}
+
+/* One axis of the centre crop: `count` pixels from `begin` of the resized image go to `offset` of the result.
+ * transformers starts at floor((size - crop) / 2); where that is negative, the result is padded with zeros. */
+static void crop_axis(uint32_t size, uint32_t crop, uint32_t *begin, uint32_t *offset, uint32_t *count) {
+    if (crop <= size) {
+        *begin = (size - crop) / 2;
+        *offset = 0;
+        *count = crop;
+    } else {
+        *begin = 0;
+        *offset = (crop - size) / 2 + (crop - size) % 2;
+        *count = size;
+    }
+}
+
+static dvk_result resize_and_crop(const dvk_preprocess_config *config, const geometry *g, dvk_resize_order order,
+                                  const dvk_image *image, uint8_t *target, dvk_error *error) {
+    dvk_window window;
+    uint32_t left, top;
+    crop_axis(g->width, g->crop_width, &window.x, &left, &window.width);
+    crop_axis(g->height, g->crop_height, &window.y, &top, &window.height);
+
+    dvk_result result = dvk_resize_window(image->pixels, image->width, image->height, target, g->width, g->height,
+                                          &window, config->resample, order, error);
+    if (result != DVK_OK || (window.width == g->crop_width && window.height == g->crop_height))
+        return result;
+
+    /* Spread the window's dense rows over the padded result, from the last, so that none is overwritten unread. */
+    const size_t row_bytes = (size_t)g->crop_width * 3, window_bytes = (size_t)window.width * 3;
+    for (uint32_t y = g->crop_height; y-- > 0;) {
+        uint8_t *row = target + y * row_bytes;
+        if (y < top || y - top >= window.height) {
+            memset(row, 0, row_bytes);
+            continue;
+        }
+        memmove(row + (size_t)left * 3, target + (y - top) * window_bytes, window_bytes);
+        memset(row, 0, (size_t)left * 3);
+        memset(row + (size_t)left * 3 + window_bytes, 0, row_bytes - window_bytes - (size_t)left * 3);
+    }
+    return DVK_OK;
+}
+
+/* numpy's steps with their types: the product in double, rounded to float; then float arithmetic. */
+static void fill_table(const dvk_preprocess_config *config, int channel, float table[256]) {
+    const float mean = (float)config->mean[channel], std = (float)config->std[channel];
+    for (int v = 0; v < 256; v++) {
+        float value = config->do_rescale ? (float)(v * config->rescale_factor) : (float)v;
+        if (config->do_normalize) {
+            value -= mean;
+            value /= std;
+        }
+        table[v] = value;
+    }
+}
+
+dvk_result dvk_preprocess_image(const dvk_preprocess_config *config, uint32_t request_width, uint32_t request_height,
+                                dvk_resize_order order, const dvk_image *image, float *pixel_values, uint8_t *resized,
+                                dvk_error *error) {
+    const geometry g = get_geometry(config, request_width, request_height, image->width, image->height);
+    const uint64_t pixels = (uint64_t)g.crop_width * g.crop_height;
+    if (!pixels)
+        return dvk_fail(error, DVK_ERROR_INVALID_ARGUMENT,
+                        "preprocess: expected a size of at least 1x1, found %ux%u for an image of %ux%u", g.crop_width,
+                        g.crop_height, image->width, image->height);
+    if (pixels > SIZE_MAX / 16)
+        return dvk_fail_memory(error, SIZE_MAX);
+
+    uint8_t *bytes = resized ? resized : malloc((size_t)pixels * 3);
+    if (!bytes)
+        return dvk_fail_memory(error, (size_t)pixels * 3);
+    const dvk_result result = resize_and_crop(config, &g, order, image, bytes, error);
+    if (result == DVK_OK) {
+        for (int channel = 0; channel < 3; channel++) {
+            float table[256];
+            fill_table(config, channel, table);
+            float *plane = pixel_values + (size_t)pixels * (size_t)channel;
+            for (size_t i = 0; i < (size_t)pixels; i++)
+                plane[i] = table[bytes[i * 3 + (size_t)channel]];
+        }
+    }
+    if (!resized)
+        free(bytes);
+    return result;
+}

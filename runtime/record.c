@@ -1,0 +1,61 @@
+#include "record.h"
+
+bool dvk_fold_grid(uint32_t groups, const uint32_t limits[3], uint32_t grid[3]) {
+    grid[0] = groups < limits[0] ? groups : limits[0];
+    uint32_t rows = grid[0] ? (uint32_t)(((uint64_t)groups + grid[0] - 1) / grid[0]) : 0;
+    grid[1] = rows < limits[1] ? rows : limits[1];
+    grid[2] = grid[1] ? (rows + grid[1] - 1) / grid[1] : 0;
+    return groups && grid[2] <= limits[2];
+}
+
+/* What has been read and written since the last barrier. When it is full, a barrier empties it. */
+typedef struct accesses {
+    dvk_binding list[48];
+    uint32_t count;
+} accesses;
+
+static bool conflicts(const accesses *since, const dvk_op *op) {
+    if (since->count + op->binding_count > sizeof(since->list) / sizeof(since->list[0]))
+        return true;
+    for (uint32_t i = 0; i < op->binding_count; i++)
+        for (uint32_t j = 0; j < since->count; j++) {
+            const dvk_binding *a = &op->bindings[i], *b = &since->list[j];
+            if (a->buffer == b->buffer && (a->writes || b->writes) && a->offset < b->offset + b->size &&
+                b->offset < a->offset + a->size)
+                return true;
+        }
+    return false;
+}
+
+void dvk_record_ops(const dvk_recorder *recorder, VkCommandBuffer commands, uint32_t first, uint32_t last) {
+    const struct VolkDeviceTable *vk = &recorder->context->vk;
+    VkPipeline bound = VK_NULL_HANDLE;
+    accesses since = {.count = 0};
+    for (uint32_t i = first; i < last; i++) {
+        const dvk_op *op = &recorder->plan->ops[i];
+        const dvk_pipeline *pipeline = recorder->pipelines[i];
+        if (conflicts(&since, op)) {
+            VkMemoryBarrier barrier = {
+                .sType = VK_STRUCTURE_TYPE_MEMORY_BARRIER,
+                .srcAccessMask = VK_ACCESS_SHADER_WRITE_BIT,
+                .dstAccessMask = VK_ACCESS_SHADER_READ_BIT | VK_ACCESS_SHADER_WRITE_BIT,
+            };
+            vk->vkCmdPipelineBarrier(commands, VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT,
+                                     VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT, 0, 1, &barrier, 0, NULL, 0, NULL);
+            since.count = 0;
+        }
+        for (uint32_t j = 0; j < op->binding_count; j++)
+            if (op->bindings[j].buffer < DVK_PLAN_WEIGHTS) /* weights are never written */
+                since.list[since.count++] = op->bindings[j];
+        if (bound != pipeline->handle)
+            vk->vkCmdBindPipeline(commands, VK_PIPELINE_BIND_POINT_COMPUTE, pipeline->handle);
+        bound = pipeline->handle;
+        vk->vkCmdBindDescriptorSets(commands, VK_PIPELINE_BIND_POINT_COMPUTE, pipeline->layout, 0, 1,
+                                    &recorder->sets[i], 0, NULL);
+        vk->vkCmdPushConstants(commands, pipeline->layout, VK_SHADER_STAGE_COMPUTE_BIT, 0, op->push_bytes, &op->push);
+        uint32_t grid[3];
+        dvk_fold_grid(op->push.groups.group_end - op->push.groups.first_group,
+                      recorder->context->limits.maxComputeWorkGroupCount, grid); /* the session checked that it fits */
+        vk->vkCmdDispatch(commands, grid[0], grid[1], grid[2]);
+    }
+}

@@ -1,0 +1,21 @@
+/* A range of a plan's ops into a command buffer: bind, push, dispatch, and the barriers between them. */
+#ifndef DVK_RECORD_H_
+#define DVK_RECORD_H_
+
+#include "plan.h"
+
+typedef struct dvk_recorder {
+    dvk_context *context;
+    const dvk_plan *plan;
+    const dvk_pipeline **pipelines; /* [op_count] */
+    VkDescriptorSet *sets;          /* [op_count] */
+} dvk_recorder;
+
+/* Ops first .. last - 1. What they read must have been made visible to compute shaders before; what they write is made
+ * visible to nobody after. Touches the compute bind point and push constants; allocates nothing. */
+void dvk_record_ops(const dvk_recorder *recorder, VkCommandBuffer commands, uint32_t first, uint32_t last);
+
+/* The smallest grid within the device's limits that has at least `groups` workgroups, wide in x first. False: none. */
+bool dvk_fold_grid(uint32_t groups, const uint32_t limits[3], uint32_t grid[3]);
+
+#endif

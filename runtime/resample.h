@@ -1,0 +1,18 @@
+/* Pillow's resize, restricted to a window of the result. */
+#ifndef DVK_RESAMPLE_H_
+#define DVK_RESAMPLE_H_
+
+#include "preprocess.h"
+
+typedef struct dvk_window {
+    uint32_t x, y, width, height;
+} dvk_window;
+
+/* What dvk_resize() would give for a width x height target, of which only `window` is computed and stored (dense,
+ * [window.height][window.width][3]): a centre crop costs what it shows, however large the image it is cut from. The
+ * window lies within the target. */
+dvk_result dvk_resize_window(const uint8_t *source, uint32_t source_width, uint32_t source_height, uint8_t *target,
+                             uint32_t width, uint32_t height, const dvk_window *window, dvk_resample filter,
+                             dvk_resize_order order, dvk_error *error);
+
+#endif

@@ -1,0 +1,416 @@
+#include "session.h"
+
+#include "cache_file.h"
+#include "upload.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+static double now_ms(void) {
+    struct timespec now;
+    timespec_get(&now, TIME_UTC);
+    return (double)now.tv_sec * 1e3 + (double)now.tv_nsec * 1e-6;
+}
+
+/* ------------------------------------------------------------------------------------------------ create */
+
+static dvk_result make_plan(dvk_session *session, const dvk_session_params *params, dvk_error *error) {
+    const dvk_model *model = session->model;
+    const dvk_context *context = model->context;
+    dvk_plan_request request = {
+        .config = &model->config,
+        .weights = &model->weights,
+        .batch = params->batch ? params->batch : 1,
+        .width = params->width ? params->width : model->info.image_width,
+        .height = params->height ? params->height : model->info.image_height,
+        .outputs = params->outputs ? params->outputs : DVK_OUTPUT_BIT(DVK_OUTPUT_CLS),
+        .max_range = context->limits.maxStorageBufferRange,
+        .offset_alignment = context->limits.minStorageBufferOffsetAlignment,
+    };
+    uint32_t patch = model->config.patch_size;
+    if ((params->width == 0) != (params->height == 0))
+        return dvk_fail(error, DVK_ERROR_INVALID_ARGUMENT,
+                        "dvk_session_create: width %u and height %u: give both, or neither", params->width,
+                        params->height);
+    if (request.width < patch || request.height < patch)
+        return dvk_fail(error, DVK_ERROR_INVALID_ARGUMENT,
+                        "an input of %ux%u pixels holds no whole patch: each side must be at least %u", request.width,
+                        request.height, patch);
+    if (request.outputs >> DVK_OUTPUT_COUNT)
+        return dvk_fail(error, DVK_ERROR_INVALID_ARGUMENT, "dvk_session_create: unknown output bits in 0x%x",
+                        request.outputs);
+    if ((request.outputs & DVK_OUTPUT_BIT(DVK_OUTPUT_POOLED)) && !model->info.has_pooler)
+        return dvk_fail(error, DVK_ERROR_UNSUPPORTED,
+                        "the model %s has no pooler, so it has no pooled output: ask for CLS, mean or patches",
+                        model->info.name);
+    session->outputs = request.outputs;
+    for (uint32_t kernel = 0; kernel < DVK_KERNEL_COUNT; kernel++) {
+        bool attention = kernel == DVK_KERNEL_ATTENTION || kernel == DVK_KERNEL_ATTENTION_ROW;
+        dvk_result status = dvk_variant_choose(
+            context, (dvk_kernel)kernel, kernel == DVK_KERNEL_MATMUL ? model->weights.type : DVK_WEIGHT_NONE,
+            attention ? model->config.head_dim : 0, &request.variants[kernel], error);
+        if (status != DVK_OK)
+            return status;
+    }
+    dvk_result status = dvk_plan_create(&request, &session->plan, error);
+    for (uint32_t i = 0; i < session->plan.op_count && status == DVK_OK; i++) {
+        const dvk_op *op = &session->plan.ops[i];
+        uint32_t grid[3];
+        if (!dvk_fold_grid(op->push.groups.group_end, context->limits.maxComputeWorkGroupCount, grid))
+            status = dvk_fail(error, DVK_ERROR_UNSUPPORTED,
+                              "%s needs %u workgroups, more than the device dispatches: use a smaller size or batch",
+                              op->label, op->push.groups.group_end);
+    }
+    return status;
+}
+
+static dvk_result make_buffers(dvk_session *session, dvk_error *error) {
+    dvk_context *context = session->model->context;
+    const dvk_plan *plan = &session->plan;
+    uint64_t row_bytes = 4ull * session->model->config.hidden_size;
+    session->whole_rows =
+        (session->outputs & (DVK_OUTPUT_BIT(DVK_OUTPUT_LAST_HIDDEN_STATE) | DVK_OUTPUT_BIT(DVK_OUTPUT_PATCHES))) != 0;
+    session->results_offset = plan->batch * row_bytes * (session->whole_rows ? plan->tokens : 1);
+    dvk_result status = DVK_OK;
+    for (uint32_t i = 0; i < DVK_PLAN_OWN_BUFFERS && status == DVK_OK; i++)
+        if (plan->buffer_bytes[i])
+            status = dvk_buffer_create(context, DVK_BUFFER_STORAGE, plan->buffer_bytes[i], "the activations",
+                                       &session->buffers[i], error);
+    if (status == DVK_OK)
+        status = dvk_buffer_create(context, DVK_BUFFER_UPLOAD, plan->buffer_bytes[DVK_PLAN_PIXELS], "the input pixels",
+                                   &session->upload, error);
+    if (status == DVK_OK)
+        status = dvk_buffer_create(context, DVK_BUFFER_READBACK,
+                                   session->results_offset + plan->buffer_bytes[DVK_PLAN_RESULTS], "the outputs",
+                                   &session->readback, error);
+    if (status != DVK_OK)
+        return status;
+    /* Images beyond the count of a run are computed, too: from zeros rather than from whatever the memory held. */
+    memset(session->upload.mapped, 0, (size_t)session->upload.size);
+    for (uint32_t i = 0; i < DVK_PLAN_OWN_BUFFERS; i++)
+        session->info.device_bytes += session->buffers[i].allocated;
+    session->info.host_bytes = session->upload.allocated + session->readback.allocated;
+    session->info.device_bytes += session->info.host_bytes;
+    return DVK_OK;
+}
+
+/* Row 0: CLS + its position; the others: patch bias + position. */
+static dvk_result upload_table(dvk_session *session, dvk_error *error) {
+    const dvk_model *model = session->model;
+    const dvk_plan *plan = &session->plan;
+    uint32_t size = model->config.hidden_size;
+    size_t bytes = (size_t)session->buffers[DVK_PLAN_TABLE].size;
+    float *table = malloc(bytes);
+    if (!table)
+        return dvk_fail_memory(error, bytes);
+    dvk_interpolate_positions(model->weights.positions, model->config.grid_height, model->config.grid_width,
+                              plan->grid_height, plan->grid_width, size, table);
+    for (uint32_t token = 0; token < plan->tokens; token++) {
+        const float *add = token ? model->weights.patch_bias : model->weights.cls_token;
+        for (uint32_t i = 0; i < size; i++)
+            table[(size_t)token * size + i] += add[i];
+    }
+    dvk_uploader uploader;
+    dvk_result status = dvk_uploader_open(model->context, &uploader, error);
+    if (status == DVK_OK) {
+        for (size_t done = 0; done < bytes && status == DVK_OK; done += DVK_STAGING_BYTES) {
+            size_t piece = bytes - done < DVK_STAGING_BYTES ? bytes - done : DVK_STAGING_BYTES;
+            status = dvk_upload(&uploader, (const uint8_t *)table + done, piece, &session->buffers[DVK_PLAN_TABLE],
+                                done, error);
+        }
+        if (status == DVK_OK)
+            status = dvk_upload_finish(&uploader, error);
+        dvk_uploader_close(&uploader);
+    }
+    free(table);
+    return status;
+}
+
+static dvk_result make_pipelines(dvk_session *session, dvk_error *error) {
+    const dvk_plan *plan = &session->plan;
+    session->recorder.context = session->model->context;
+    session->recorder.plan = plan;
+    session->recorder.pipelines = calloc(plan->op_count, sizeof(*session->recorder.pipelines));
+    session->recorder.sets = calloc(plan->op_count, sizeof(*session->recorder.sets));
+    if (!session->recorder.pipelines || !session->recorder.sets)
+        return dvk_fail_memory(error, plan->op_count * sizeof(*session->recorder.sets));
+    dvk_result status = DVK_OK;
+    for (uint32_t i = 0; i < plan->op_count && status == DVK_OK; i++)
+        status = dvk_pipeline_get(session->model->context, plan->ops[i].variant, plan->ops[i].specialisation,
+                                  &session->recorder.pipelines[i], error);
+    return status;
+}
+
+static dvk_result make_descriptors(dvk_session *session, dvk_error *error) {
+    dvk_context *context = session->model->context;
+    const dvk_plan *plan = &session->plan;
+    VkDescriptorPoolSize size = {.type = VK_DESCRIPTOR_TYPE_STORAGE_BUFFER,
+                                 .descriptorCount = plan->op_count * DVK_MAX_BINDINGS};
+    VkDescriptorPoolCreateInfo pool = {
+        .sType = VK_STRUCTURE_TYPE_DESCRIPTOR_POOL_CREATE_INFO,
+        .maxSets = plan->op_count,
+        .poolSizeCount = 1,
+        .pPoolSizes = &size,
+    };
+    dvk_result status =
+        dvk_check_vulkan(context->vk.vkCreateDescriptorPool(context->device, &pool, NULL, &session->descriptor_pool),
+                         "vkCreateDescriptorPool", error);
+    for (uint32_t i = 0; i < plan->op_count && status == DVK_OK; i++) {
+        const dvk_op *op = &plan->ops[i];
+        VkDescriptorSetAllocateInfo info = {
+            .sType = VK_STRUCTURE_TYPE_DESCRIPTOR_SET_ALLOCATE_INFO,
+            .descriptorPool = session->descriptor_pool,
+            .descriptorSetCount = 1,
+            .pSetLayouts = &session->recorder.pipelines[i]->set_layout,
+        };
+        status =
+            dvk_check_vulkan(context->vk.vkAllocateDescriptorSets(context->device, &info, &session->recorder.sets[i]),
+                             "vkAllocateDescriptorSets", error);
+        if (status != DVK_OK)
+            break;
+        VkDescriptorBufferInfo buffers[DVK_MAX_BINDINGS];
+        VkWriteDescriptorSet writes[DVK_MAX_BINDINGS];
+        for (uint32_t j = 0; j < op->binding_count; j++) {
+            const dvk_binding *binding = &op->bindings[j];
+            const dvk_buffer *buffer = binding->buffer < DVK_PLAN_WEIGHTS
+                                           ? &session->buffers[binding->buffer]
+                                           : &session->model->weights.blocks[binding->buffer - DVK_PLAN_WEIGHTS];
+            buffers[j] = (VkDescriptorBufferInfo){buffer->handle, binding->offset, binding->size};
+            writes[j] = (VkWriteDescriptorSet){
+                .sType = VK_STRUCTURE_TYPE_WRITE_DESCRIPTOR_SET,
+                .dstSet = session->recorder.sets[i],
+                .dstBinding = j,
+                .descriptorCount = 1,
+                .descriptorType = VK_DESCRIPTOR_TYPE_STORAGE_BUFFER,
+                .pBufferInfo = &buffers[j],
+            };
+        }
+        context->vk.vkUpdateDescriptorSets(context->device, op->binding_count, writes, 0, NULL);
+    }
+    return status;
+}
+
+static void record_upload(const dvk_session *session, VkCommandBuffer commands) {
+    const struct VolkDeviceTable *vk = &session->model->context->vk;
+    const dvk_buffer *pixels = &session->buffers[DVK_PLAN_PIXELS];
+    VkBufferCopy region = {.size = pixels->size};
+    vk->vkCmdCopyBuffer(commands, session->upload.handle, pixels->handle, 1, &region);
+    VkMemoryBarrier barrier = {
+        .sType = VK_STRUCTURE_TYPE_MEMORY_BARRIER,
+        .srcAccessMask = VK_ACCESS_TRANSFER_WRITE_BIT,
+        .dstAccessMask = VK_ACCESS_SHADER_READ_BIT,
+    };
+    vk->vkCmdPipelineBarrier(commands, VK_PIPELINE_STAGE_TRANSFER_BIT, VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT, 0, 1,
+                             &barrier, 0, NULL, 0, NULL);
+}
+
+static void record_readback(const dvk_session *session, VkCommandBuffer commands) {
+    const struct VolkDeviceTable *vk = &session->model->context->vk;
+    const dvk_plan *plan = &session->plan;
+    uint64_t row_bytes = 4ull * session->model->config.hidden_size;
+    VkMemoryBarrier barrier = {
+        .sType = VK_STRUCTURE_TYPE_MEMORY_BARRIER,
+        .srcAccessMask = VK_ACCESS_SHADER_WRITE_BIT,
+        .dstAccessMask = VK_ACCESS_TRANSFER_READ_BIT,
+    };
+    vk->vkCmdPipelineBarrier(commands, VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT, VK_PIPELINE_STAGE_TRANSFER_BIT, 0, 1,
+                             &barrier, 0, NULL, 0, NULL);
+    const dvk_buffer *rows = &session->buffers[DVK_PLAN_NORMED];
+    if (session->whole_rows) {
+        VkBufferCopy region = {.size = session->results_offset};
+        vk->vkCmdCopyBuffer(commands, rows->handle, session->readback.handle, 1, &region);
+    } else {
+        for (uint32_t image = 0; image < plan->batch; image++) {
+            VkBufferCopy region = {
+                .srcOffset = image * plan->tokens * row_bytes, .dstOffset = image * row_bytes, .size = row_bytes};
+            vk->vkCmdCopyBuffer(commands, rows->handle, session->readback.handle, 1, &region);
+        }
+    }
+    if (plan->buffer_bytes[DVK_PLAN_RESULTS]) {
+        VkBufferCopy region = {.dstOffset = session->results_offset, .size = plan->buffer_bytes[DVK_PLAN_RESULTS]};
+        vk->vkCmdCopyBuffer(commands, session->buffers[DVK_PLAN_RESULTS].handle, session->readback.handle, 1, &region);
+    }
+    barrier.srcAccessMask = VK_ACCESS_TRANSFER_WRITE_BIT;
+    barrier.dstAccessMask = VK_ACCESS_HOST_READ_BIT;
+    vk->vkCmdPipelineBarrier(commands, VK_PIPELINE_STAGE_TRANSFER_BIT, VK_PIPELINE_STAGE_HOST_BIT, 0, 1, &barrier, 0,
+                             NULL, 0, NULL);
+}
+
+static dvk_result record(dvk_session *session, dvk_error *error) {
+    dvk_context *context = session->model->context;
+    VkCommandBufferAllocateInfo info = {
+        .sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_ALLOCATE_INFO,
+        .commandPool = context->command_pool,
+        .level = VK_COMMAND_BUFFER_LEVEL_PRIMARY,
+        .commandBufferCount = 1,
+    };
+    dvk_result status =
+        dvk_check_vulkan(context->vk.vkAllocateCommandBuffers(context->device, &info, &session->commands),
+                         "vkAllocateCommandBuffers", error);
+    if (status != DVK_OK)
+        return status;
+    VkCommandBufferBeginInfo begin = {.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO};
+    status =
+        dvk_check_vulkan(context->vk.vkBeginCommandBuffer(session->commands, &begin), "vkBeginCommandBuffer", error);
+    if (status != DVK_OK)
+        return status;
+    record_upload(session, session->commands);
+    dvk_record_ops(&session->recorder, session->commands, 0, session->plan.op_count);
+    record_readback(session, session->commands);
+    status = dvk_check_vulkan(context->vk.vkEndCommandBuffer(session->commands), "vkEndCommandBuffer", error);
+    if (status != DVK_OK)
+        return status;
+    VkFenceCreateInfo fence = {.sType = VK_STRUCTURE_TYPE_FENCE_CREATE_INFO};
+    return dvk_check_vulkan(context->vk.vkCreateFence(context->device, &fence, NULL, &session->fence), "vkCreateFence",
+                            error);
+}
+
+static void fill_info(dvk_session *session) {
+    const dvk_plan *plan = &session->plan;
+    session->info.batch = plan->batch;
+    session->info.width = plan->width;
+    session->info.height = plan->height;
+    session->info.grid_width = plan->grid_width;
+    session->info.grid_height = plan->grid_height;
+    session->info.tokens = plan->tokens;
+    session->info.dispatches = plan->op_count;
+    session->info.flops = plan->flops;
+}
+
+dvk_result dvk_session_create(dvk_model *model, const dvk_session_params *params, dvk_session **session_out,
+                              dvk_error *error) {
+    static const dvk_session_params defaults;
+    if (!model || !session_out)
+        return dvk_fail(error, DVK_ERROR_INVALID_ARGUMENT, "dvk_session_create: model or session is NULL");
+    if (!model->context)
+        return dvk_fail(error, DVK_ERROR_INVALID_ARGUMENT,
+                        "dvk_session_create: the model was loaded without a context, for its info alone");
+    if (!params)
+        params = &defaults;
+    double start = now_ms();
+    dvk_session *session = calloc(1, sizeof(*session));
+    if (!session)
+        return dvk_fail_memory(error, sizeof(*session));
+    session->model = model;
+    dvk_result status = make_plan(session, params, error);
+    if (status == DVK_OK)
+        status = make_buffers(session, error);
+    if (status == DVK_OK)
+        status = upload_table(session, error);
+    if (status == DVK_OK)
+        status = make_pipelines(session, error);
+    if (status == DVK_OK)
+        status = make_descriptors(session, error);
+    if (status == DVK_OK)
+        status = record(session, error);
+    if (status != DVK_OK) {
+        dvk_session_destroy(&session);
+        return status;
+    }
+    fill_info(session);
+    session->info.prepare_ms = now_ms() - start;
+    *session_out = session;
+    return DVK_OK;
+}
+
+void dvk_session_destroy(dvk_session **session_pointer) {
+    if (!session_pointer || !*session_pointer)
+        return;
+    dvk_session *session = *session_pointer;
+    dvk_context *context = session->model->context;
+    context->vk.vkDestroyFence(context->device, session->fence, NULL);
+    if (session->commands)
+        context->vk.vkFreeCommandBuffers(context->device, context->command_pool, 1, &session->commands);
+    context->vk.vkDestroyDescriptorPool(context->device, session->descriptor_pool, NULL);
+    for (uint32_t i = 0; i < DVK_PLAN_OWN_BUFFERS; i++)
+        dvk_buffer_destroy(context, &session->buffers[i]);
+    dvk_buffer_destroy(context, &session->upload);
+    dvk_buffer_destroy(context, &session->readback);
+    free(session->recorder.pipelines);
+    free(session->recorder.sets);
+    dvk_plan_free(&session->plan);
+    free(session);
+    *session_pointer = NULL;
+}
+
+/* --------------------------------------------------------------------------------------------------- run */
+
+dvk_result dvk_session_run(dvk_session *session, const float *pixel_values, uint32_t count, dvk_error *error) {
+    if (!session || !pixel_values)
+        return dvk_fail(error, DVK_ERROR_INVALID_ARGUMENT, "dvk_session_run: session or pixel_values is NULL");
+    if (!count || count > session->plan.batch)
+        return dvk_fail(error, DVK_ERROR_INVALID_ARGUMENT, "dvk_session_run: %u images, the session takes 1 to %u",
+                        count, session->plan.batch);
+    dvk_context *context = session->model->context;
+    size_t image_floats = 3 * (size_t)session->plan.width * session->plan.height;
+    session->valid = 0;
+    for (uint32_t image = 0; image < count; image++)
+        memcpy((uint8_t *)session->upload.mapped + image * session->plan.pixel_stride,
+               pixel_values + image * image_floats, image_floats * sizeof(float));
+    dvk_result status = dvk_buffer_flush(context, &session->upload, error);
+    if (status != DVK_OK)
+        return status;
+    VkSubmitInfo submit = {
+        .sType = VK_STRUCTURE_TYPE_SUBMIT_INFO, .commandBufferCount = 1, .pCommandBuffers = &session->commands};
+    status =
+        dvk_check_vulkan(context->vk.vkQueueSubmit(context->queue, 1, &submit, session->fence), "vkQueueSubmit", error);
+    if (status == DVK_OK)
+        status = dvk_check_vulkan(context->vk.vkWaitForFences(context->device, 1, &session->fence, VK_TRUE, UINT64_MAX),
+                                  "vkWaitForFences", error);
+    if (status == DVK_OK)
+        status =
+            dvk_check_vulkan(context->vk.vkResetFences(context->device, 1, &session->fence), "vkResetFences", error);
+    if (status == DVK_OK)
+        status = dvk_buffer_invalidate(context, &session->readback, error);
+    if (status != DVK_OK)
+        return status;
+    session->valid = count;
+    if (!session->cache_saved) /* here and not at creation: some drivers compile at the first dispatch */
+        dvk_pipeline_cache_save(context);
+    session->cache_saved = true;
+    return DVK_OK;
+}
+
+uint32_t dvk_session_shape(const dvk_session *session, dvk_output output, uint32_t shape[2]) {
+    if ((uint32_t)output >= DVK_OUTPUT_COUNT)
+        return 0;
+    const dvk_plan_output *place = &session->plan.outputs[output];
+    for (uint32_t i = 0; i < place->rank; i++)
+        shape[i] = place->shape[i];
+    return place->rank;
+}
+
+dvk_result dvk_session_read(const dvk_session *session, dvk_output output, uint32_t index, float *values,
+                            size_t capacity, dvk_error *error) {
+    uint32_t shape[2] = {0, 0};
+    uint32_t rank = session ? dvk_session_shape(session, output, shape) : 0;
+    if (!rank || !values)
+        return dvk_fail(error, DVK_ERROR_INVALID_ARGUMENT,
+                        "dvk_session_read: output %d was not asked for when the session was created", (int)output);
+    if (index >= session->valid)
+        return dvk_fail(error, DVK_ERROR_INVALID_ARGUMENT, "dvk_session_read: image %u, the last run had %u", index,
+                        session->valid);
+    size_t count = rank == 2 ? (size_t)shape[0] * shape[1] : shape[0];
+    if (capacity < count)
+        return dvk_fail(error, DVK_ERROR_INVALID_ARGUMENT,
+                        "dvk_session_read: the output has %zu floats, room is for %zu", count, capacity);
+    const dvk_plan_output *place = &session->plan.outputs[output];
+    uint64_t offset;
+    if (place->buffer == DVK_PLAN_RESULTS)
+        offset = session->results_offset + place->offset + index * place->image_stride;
+    else if (session->whole_rows)
+        offset = place->offset + index * place->image_stride;
+    else /* CLS rows alone */
+        offset = index * (uint64_t)shape[0] * sizeof(float);
+    memcpy(values, (const uint8_t *)session->readback.mapped + offset, count * sizeof(float));
+    return DVK_OK;
+}
+
+const dvk_session_info *dvk_session_get_info(const dvk_session *session) {
+    return &session->info;
+}
+
+size_t dvk_session_print_plan(const dvk_session *session, char *text, size_t size) {
+    return dvk_plan_print(&session->plan, text, size);
+}

@@ -1,0 +1,92 @@
+#include "upload.h"
+
+#include <string.h>
+
+dvk_result dvk_uploader_open(dvk_context *context, dvk_uploader *uploader, dvk_error *error) {
+    memset(uploader, 0, sizeof(*uploader));
+    uploader->context = context;
+    dvk_result status = dvk_buffer_create(context, DVK_BUFFER_UPLOAD, DVK_STAGING_BYTES, "the staging buffer",
+                                          &uploader->staging, error);
+    if (status == DVK_OK) {
+        VkFenceCreateInfo info = {.sType = VK_STRUCTURE_TYPE_FENCE_CREATE_INFO};
+        status = dvk_check_vulkan(context->vk.vkCreateFence(context->device, &info, NULL, &uploader->fence),
+                                  "vkCreateFence", error);
+    }
+    if (status != DVK_OK)
+        dvk_uploader_close(uploader);
+    return status;
+}
+
+void dvk_uploader_close(dvk_uploader *uploader) {
+    dvk_context *context = uploader->context;
+    context->vk.vkDestroyFence(context->device, uploader->fence, NULL);
+    if (uploader->commands)
+        context->vk.vkFreeCommandBuffers(context->device, context->command_pool, 1, &uploader->commands);
+    dvk_buffer_destroy(context, &uploader->staging);
+}
+
+static dvk_result begin(dvk_uploader *uploader, dvk_error *error) {
+    dvk_context *context = uploader->context;
+    /* The pool has no reset flag, as a session's recording is never reset: so a new command buffer each time. */
+    context->vk.vkFreeCommandBuffers(context->device, context->command_pool, 1, &uploader->commands);
+    uploader->commands = VK_NULL_HANDLE;
+    VkCommandBufferAllocateInfo info = {
+        .sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_ALLOCATE_INFO,
+        .commandPool = context->command_pool,
+        .level = VK_COMMAND_BUFFER_LEVEL_PRIMARY,
+        .commandBufferCount = 1,
+    };
+    dvk_result status =
+        dvk_check_vulkan(context->vk.vkAllocateCommandBuffers(context->device, &info, &uploader->commands),
+                         "vkAllocateCommandBuffers", error);
+    if (status != DVK_OK)
+        return status;
+    VkCommandBufferBeginInfo begin_info = {.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO,
+                                           .flags = VK_COMMAND_BUFFER_USAGE_ONE_TIME_SUBMIT_BIT};
+    status = dvk_check_vulkan(context->vk.vkBeginCommandBuffer(uploader->commands, &begin_info), "vkBeginCommandBuffer",
+                              error);
+    uploader->recording = status == DVK_OK;
+    return status;
+}
+
+dvk_result dvk_upload(dvk_uploader *uploader, const void *bytes, VkDeviceSize size, const dvk_buffer *target,
+                      VkDeviceSize offset, dvk_error *error) {
+    dvk_result status = DVK_OK;
+    if (size > uploader->staging.size - uploader->used)
+        status = dvk_upload_finish(uploader, error);
+    if (status == DVK_OK && !uploader->recording)
+        status = begin(uploader, error);
+    if (status != DVK_OK)
+        return status;
+    memcpy((uint8_t *)uploader->staging.mapped + uploader->used, bytes, (size_t)size);
+    VkBufferCopy region = {.srcOffset = uploader->used, .dstOffset = offset, .size = size};
+    uploader->context->vk.vkCmdCopyBuffer(uploader->commands, uploader->staging.handle, target->handle, 1, &region);
+    uploader->used += size;
+    return DVK_OK;
+}
+
+dvk_result dvk_upload_finish(dvk_uploader *uploader, dvk_error *error) {
+    dvk_context *context = uploader->context;
+    if (!uploader->recording)
+        return DVK_OK;
+    uploader->recording = false;
+    uploader->used = 0;
+    dvk_result status =
+        dvk_check_vulkan(context->vk.vkEndCommandBuffer(uploader->commands), "vkEndCommandBuffer", error);
+    if (status == DVK_OK)
+        status = dvk_buffer_flush(context, &uploader->staging, error);
+    if (status != DVK_OK)
+        return status;
+    VkSubmitInfo submit = {
+        .sType = VK_STRUCTURE_TYPE_SUBMIT_INFO, .commandBufferCount = 1, .pCommandBuffers = &uploader->commands};
+    status = dvk_check_vulkan(context->vk.vkQueueSubmit(context->queue, 1, &submit, uploader->fence), "vkQueueSubmit",
+                              error);
+    if (status == DVK_OK)
+        status =
+            dvk_check_vulkan(context->vk.vkWaitForFences(context->device, 1, &uploader->fence, VK_TRUE, UINT64_MAX),
+                             "vkWaitForFences", error);
+    if (status == DVK_OK)
+        status =
+            dvk_check_vulkan(context->vk.vkResetFences(context->device, 1, &uploader->fence), "vkResetFences", error);
+    return status;
+}

@@ -1,0 +1,29 @@
+/* Host memory to device buffers through one bounded staging buffer. */
+#ifndef DVK_UPLOAD_H_
+#define DVK_UPLOAD_H_
+
+#include "buffer.h"
+
+enum { DVK_STAGING_BYTES = 8 << 20 };
+
+typedef struct dvk_uploader {
+    dvk_context *context;
+    dvk_buffer staging;
+    VkCommandBuffer commands;
+    VkFence fence;
+    VkDeviceSize used;
+    bool recording;
+} dvk_uploader;
+
+dvk_result dvk_uploader_open(dvk_context *context, dvk_uploader *uploader, dvk_error *error);
+void dvk_uploader_close(dvk_uploader *uploader);
+
+/* Copies `size` bytes (a multiple of 4, at most DVK_STAGING_BYTES) to `target` at `offset`. They are staged at once and
+ * may reach the device later. */
+dvk_result dvk_upload(dvk_uploader *uploader, const void *bytes, VkDeviceSize size, const dvk_buffer *target,
+                      VkDeviceSize offset, dvk_error *error);
+
+/* Submits what is staged and waits for it. */
+dvk_result dvk_upload_finish(dvk_uploader *uploader, dvk_error *error);
+
+#endif

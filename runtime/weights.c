@@ -1,0 +1,234 @@
+#include "weights.h"
+
+#include "pack.h"
+#include "upload.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Larger blocks fail on drivers that advertise more than they give (llama.cpp#11598, #18160). */
+#define BLOCK_BYTES ((VkDeviceSize)256 << 20)
+
+/* The weights are walked twice: first to lay them out, then to fill what was allocated. */
+typedef struct builder {
+    const dvk_checkpoint *checkpoint;
+    dvk_weights *weights;
+    VkDeviceSize alignment, *block_sizes;
+    uint32_t block_count, block_capacity;
+    bool filling;
+    dvk_uploader *uploader; /* NULL when there is no device: check only */
+    void *packed;           /* room for DVK_PACK_ROWS rows of the widest matrix, or its bias, or two norm vectors */
+    size_t packed_bytes;
+    float scratch[DVK_PACK_ROWS];
+} builder;
+
+static dvk_result place(builder *build, VkDeviceSize size, uint32_t stride, dvk_slice *slice, dvk_error *error) {
+    VkDeviceSize padded = (size + build->alignment - 1) / build->alignment * build->alignment;
+    bool fits = build->block_count && build->block_sizes[build->block_count - 1] + padded <= BLOCK_BYTES;
+    if (!fits) {
+        if (build->block_count == build->block_capacity) {
+            uint32_t capacity = build->block_capacity ? 2 * build->block_capacity : 8;
+            VkDeviceSize *sizes = realloc(build->block_sizes, capacity * sizeof(*sizes));
+            if (!sizes)
+                return dvk_fail_memory(error, capacity * sizeof(*sizes));
+            build->block_sizes = sizes;
+            build->block_capacity = capacity;
+        }
+        build->block_sizes[build->block_count++] = 0;
+    }
+    VkDeviceSize *used = &build->block_sizes[build->block_count - 1];
+    *slice = (dvk_slice){.block = build->block_count - 1, .stride = stride, .offset = *used, .size = size};
+    *used += padded;
+    return DVK_OK;
+}
+
+static dvk_result send(builder *build, const dvk_slice *slice, VkDeviceSize offset, size_t bytes, dvk_error *error) {
+    if (!build->uploader)
+        return DVK_OK;
+    return dvk_upload(build->uploader, build->packed, bytes, &build->weights->blocks[slice->block],
+                      slice->offset + offset, error);
+}
+
+static dvk_result add_matrix(builder *build, dvk_matrix *matrix, dvk_slice *slice, dvk_error *error) {
+    matrix->file = build->checkpoint->name;
+    matrix->type = build->weights->type;
+    size_t row_bytes = dvk_matrix_row_bytes(matrix);
+    uint32_t depth = dvk_matrix_depth(matrix);
+    if (!build->filling) {
+        if (build->packed_bytes < row_bytes * DVK_PACK_ROWS)
+            build->packed_bytes = row_bytes * DVK_PACK_ROWS;
+        return place(build, dvk_matrix_bytes(matrix), dvk_matrix_stride(matrix), slice, error);
+    }
+    dvk_result status = DVK_OK;
+    for (uint32_t row = 0; row < depth && status == DVK_OK; row += DVK_PACK_ROWS) {
+        uint32_t rows = depth - row < DVK_PACK_ROWS ? depth - row : DVK_PACK_ROWS;
+        status = dvk_pack_rows(matrix, row, rows, build->scratch, build->packed, error);
+        if (status == DVK_OK)
+            status = send(build, slice, row * (VkDeviceSize)row_bytes, rows * row_bytes, error);
+    }
+    if (status == DVK_OK)
+        status = dvk_pack_bias(matrix, build->packed, error);
+    if (status == DVK_OK)
+        status = send(build, slice, depth * (VkDeviceSize)row_bytes, dvk_matrix_bias_bytes(matrix), error);
+    return status;
+}
+
+static dvk_result add_linear(builder *build, const dvk_linear *linear, dvk_slice *slice, dvk_error *error) {
+    dvk_matrix matrix = {
+        .weights = {linear->weight},
+        .biases = {linear->bias},
+        .scales = {1.0f},
+        .count = 1,
+        .inputs = (uint32_t)linear->weight->shape[1],
+        .outputs = (uint32_t)linear->weight->shape[0],
+    };
+    return add_matrix(build, &matrix, slice, error);
+}
+
+static dvk_result add_norm(builder *build, const dvk_linear *norm, dvk_slice *slice, dvk_error *error) {
+    size_t columns = build->checkpoint->config.hidden_size;
+    size_t bytes = 2 * columns * sizeof(float);
+    if (!build->filling) {
+        if (build->packed_bytes < bytes)
+            build->packed_bytes = bytes;
+        return place(build, bytes, 0, slice, error);
+    }
+    float *values = build->packed;
+    dvk_result status = dvk_unpack_tensor(build->checkpoint->name, norm->weight, values, error);
+    if (status == DVK_OK)
+        status = dvk_unpack_tensor(build->checkpoint->name, norm->bias, values + columns, error);
+    if (status == DVK_OK)
+        status = send(build, slice, 0, bytes, error);
+    return status;
+}
+
+static dvk_result add_layer(builder *build, const dvk_vit_layer *layer, dvk_layer_weights *weights, dvk_error *error) {
+    const dvk_vit_config *config = &build->checkpoint->config;
+    /* The softmax scale goes into the query, so that no kernel multiplies scores. 1/8 for head_dim 64: exact. */
+    dvk_matrix qkv = {
+        .weights = {layer->query.weight, layer->key.weight, layer->value.weight},
+        .biases = {layer->query.bias, layer->key.bias, layer->value.bias},
+        .scales = {(float)(1.0 / sqrt(config->head_dim)), 1.0f, 1.0f},
+        .count = 3,
+        .inputs = config->hidden_size,
+        .outputs = config->hidden_size,
+    };
+    dvk_result status = add_norm(build, &layer->norm_before, &weights->norm_before, error);
+    if (status == DVK_OK)
+        status = add_matrix(build, &qkv, &weights->qkv, error);
+    if (status == DVK_OK)
+        status = add_linear(build, &layer->attention_output, &weights->attention_output, error);
+    if (status == DVK_OK)
+        status = add_norm(build, &layer->norm_after, &weights->norm_after, error);
+    if (status == DVK_OK)
+        status = add_linear(build, &layer->intermediate, &weights->intermediate, error);
+    if (status == DVK_OK)
+        status = add_linear(build, &layer->output, &weights->output, error);
+    return status;
+}
+
+static dvk_result walk(builder *build, dvk_error *error) {
+    const dvk_checkpoint *checkpoint = build->checkpoint;
+    dvk_weights *weights = build->weights;
+    dvk_matrix patch = {
+        .weights = {checkpoint->patch_projection.weight},
+        .scales = {1.0f},
+        .count = 1,
+        .inputs = 3 * checkpoint->config.patch_size * checkpoint->config.patch_size,
+        .outputs = checkpoint->config.hidden_size,
+    };
+    dvk_result status = add_matrix(build, &patch, &weights->patch, error);
+    for (uint32_t i = 0; i < weights->layer_count && status == DVK_OK; i++)
+        status = add_layer(build, &checkpoint->layers[i], &weights->layers[i], error);
+    if (status == DVK_OK)
+        status = add_norm(build, &checkpoint->final_norm, &weights->final_norm, error);
+    if (status == DVK_OK && checkpoint->pooler.weight)
+        status = add_linear(build, &checkpoint->pooler, &weights->pooler, error);
+    return status;
+}
+
+static dvk_result copy_to_host(const dvk_checkpoint *checkpoint, const dvk_tensor *tensor, float **values,
+                               dvk_error *error) {
+    *values = malloc((size_t)tensor->elements * sizeof(float));
+    if (!*values)
+        return dvk_fail_memory(error, (size_t)tensor->elements * sizeof(float));
+    return dvk_unpack_tensor(checkpoint->name, tensor, *values, error);
+}
+
+static dvk_result allocate_blocks(dvk_context *context, builder *build, dvk_error *error) {
+    dvk_weights *weights = build->weights;
+    weights->blocks = calloc(build->block_count, sizeof(*weights->blocks));
+    if (!weights->blocks)
+        return dvk_fail_memory(error, build->block_count * sizeof(*weights->blocks));
+    dvk_result status = DVK_OK;
+    for (uint32_t i = 0; i < build->block_count && status == DVK_OK; i++) {
+        status = dvk_buffer_create(context, DVK_BUFFER_STORAGE, build->block_sizes[i], "the weights",
+                                   &weights->blocks[i], error);
+        if (status == DVK_OK) {
+            weights->block_count = i + 1;
+            weights->device_bytes += weights->blocks[i].allocated;
+        }
+    }
+    return status;
+}
+
+static dvk_result fill(dvk_context *context, builder *build, dvk_error *error) {
+    build->filling = true;
+    build->packed = malloc(build->packed_bytes);
+    if (!build->packed)
+        return dvk_fail_memory(error, build->packed_bytes);
+    if (!context)
+        return walk(build, error);
+    dvk_result status = allocate_blocks(context, build, error);
+    if (status != DVK_OK)
+        return status;
+    dvk_uploader uploader;
+    status = dvk_uploader_open(context, &uploader, error);
+    if (status != DVK_OK)
+        return status;
+    build->uploader = &uploader;
+    status = walk(build, error);
+    if (status == DVK_OK)
+        status = dvk_upload_finish(&uploader, error);
+    dvk_uploader_close(&uploader);
+    return status;
+}
+
+dvk_result dvk_weights_create(dvk_context *context, const dvk_checkpoint *checkpoint, dvk_weight_type type,
+                              dvk_weights *weights, dvk_error *error) {
+    memset(weights, 0, sizeof(*weights));
+    weights->type = type;
+    weights->layer_count = checkpoint->config.layers;
+    weights->layers = calloc(weights->layer_count, sizeof(*weights->layers));
+    if (!weights->layers)
+        return dvk_fail_memory(error, weights->layer_count * sizeof(*weights->layers));
+    builder build = {.checkpoint = checkpoint, .weights = weights, .alignment = 256};
+    if (context && build.alignment < context->limits.minStorageBufferOffsetAlignment)
+        build.alignment = context->limits.minStorageBufferOffsetAlignment;
+    dvk_result status = copy_to_host(checkpoint, checkpoint->cls_token, &weights->cls_token, error);
+    if (status == DVK_OK)
+        status = copy_to_host(checkpoint, checkpoint->patch_projection.bias, &weights->patch_bias, error);
+    if (status == DVK_OK)
+        status = copy_to_host(checkpoint, checkpoint->position_embeddings, &weights->positions, error);
+    if (status == DVK_OK)
+        status = walk(&build, error);
+    if (status == DVK_OK)
+        status = fill(context, &build, error);
+    free(build.packed);
+    free(build.block_sizes);
+    if (status != DVK_OK)
+        dvk_weights_destroy(context, weights);
+    return status;
+}
+
+void dvk_weights_destroy(dvk_context *context, dvk_weights *weights) {
+    for (uint32_t i = 0; i < weights->block_count; i++)
+        dvk_buffer_destroy(context, &weights->blocks[i]);
+    free(weights->blocks);
+    free(weights->layers);
+    free(weights->cls_token);
+    free(weights->patch_bias);
+    free(weights->positions);
+    memset(weights, 0, sizeof(*weights));
+}

@@ -1,0 +1,345 @@
+/* Sessions on a device: determinism, batches, splits, limits, misuse, and that the validation layer would speak up. */
+#include "device.h"
+#include "session.h"
+#include "synth.h"
+
+#include <math.h>
+
+#define MODEL "session-vit-tiny"
+
+enum { SIZE = 32, IMAGES = 4, PIXELS = 3 * SIZE * SIZE, ALL_OUTPUTS = (1 << DVK_OUTPUT_COUNT) - 1 };
+
+static float pixels[IMAGES][PIXELS]; /* pseudo-random, in the range that normalised images have */
+
+static void fill_pixels(void) {
+    uint32_t state = 1;
+    for (size_t i = 0; i < IMAGES * PIXELS; i++) {
+        state = state * 1664525u + 1013904223u;
+        (&pixels[0][0])[i] = (float)(state >> 8) / 8388608.0f * 2.0f - 2.0f;
+    }
+}
+
+static dvk_model *load(dvk_context *context, dvk_precision precision) {
+    dvk_model *model = NULL;
+    dvk_error error;
+    dvk_model_params params = {.path = MODEL, .precision = precision};
+    dvk_result result = dvk_model_load(context, &params, &model, &error);
+    if (result != DVK_OK)
+        printf("dvk_model_load: %s\n", error.message);
+    REQUIRE(result == DVK_OK);
+    return model;
+}
+
+static dvk_session *open_session(dvk_model *model, dvk_session_params params) {
+    dvk_session *session = NULL;
+    dvk_error error;
+    dvk_result result = dvk_session_create(model, &params, &session, &error);
+    if (result != DVK_OK)
+        printf("dvk_session_create: %s\n", error.message);
+    REQUIRE(result == DVK_OK);
+    return session;
+}
+
+/* All outputs of one image, one after the other. */
+static size_t read_all(const dvk_session *session, uint32_t index, float *values, size_t capacity) {
+    size_t used = 0;
+    for (int output = 0; output < DVK_OUTPUT_COUNT; output++) {
+        uint32_t shape[2] = {1, 1};
+        uint32_t rank = dvk_session_shape(session, (dvk_output)output, shape);
+        if (!rank)
+            continue;
+        size_t count = rank == 2 ? (size_t)shape[0] * shape[1] : shape[0];
+        REQUIRE(used + count <= capacity);
+        CHECK(dvk_session_read(session, (dvk_output)output, index, values + used, count, NULL) == DVK_OK);
+        used += count;
+    }
+    return used;
+}
+
+enum { CAPACITY = 8192 };
+
+static void test_replays(dvk_model *model) {
+    static float first[CAPACITY], again[CAPACITY];
+    dvk_session *session = open_session(model, (dvk_session_params){.outputs = ALL_OUTPUTS});
+    CHECK(dvk_session_run(session, pixels[0], 1, NULL) == DVK_OK);
+    size_t count = read_all(session, 0, first, CAPACITY);
+    CHECK(count > 2 * 17 * 64);
+    for (int i = 0; i < 64; i++) {
+        /* Another input in between: nothing of it may remain. */
+        CHECK(dvk_session_run(session, pixels[1 + i % 3], 1, NULL) == DVK_OK);
+        CHECK(dvk_session_run(session, pixels[0], 1, NULL) == DVK_OK);
+        read_all(session, 0, again, CAPACITY);
+        CHECK_MESSAGE(memcmp(first, again, count * sizeof(float)) == 0, "replay %d", i);
+    }
+    dvk_session_destroy(&session);
+}
+
+static void test_batch(dvk_model *model) {
+    static float single[IMAGES][CAPACITY], batched[CAPACITY];
+    dvk_session *one = open_session(model, (dvk_session_params){.outputs = ALL_OUTPUTS});
+    dvk_session *four = open_session(model, (dvk_session_params){.batch = IMAGES, .outputs = ALL_OUTPUTS});
+    size_t count = 0;
+    for (uint32_t i = 0; i < IMAGES; i++) {
+        CHECK(dvk_session_run(one, pixels[i], 1, NULL) == DVK_OK);
+        count = read_all(one, 0, single[i], CAPACITY);
+    }
+    CHECK(dvk_session_run(four, pixels[0], IMAGES, NULL) == DVK_OK);
+    for (uint32_t i = 0; i < IMAGES; i++) {
+        read_all(four, i, batched, CAPACITY);
+        CHECK_MESSAGE(memcmp(single[i], batched, count * sizeof(float)) == 0, "image %u of the batch", i);
+    }
+    /* A part of a batch. */
+    CHECK(dvk_session_run(four, pixels[1], 2, NULL) == DVK_OK);
+    read_all(four, 1, batched, CAPACITY);
+    CHECK(memcmp(single[2], batched, count * sizeof(float)) == 0);
+    CHECK(dvk_session_read(four, DVK_OUTPUT_CLS, 2, batched, CAPACITY, NULL) == DVK_ERROR_INVALID_ARGUMENT);
+    dvk_session_destroy(&one);
+    dvk_session_destroy(&four);
+}
+
+/* The views of the same numbers agree, and CLS alone (a smaller readback) gives the same bits. */
+static void test_outputs(dvk_model *model) {
+    enum { T = 17, D = 64, H = 2 };
+    static float all[T * D], cls[D], patches[(T - 1) * D], mean[D], attention[H * T], alone[D];
+    dvk_session *session = open_session(model, (dvk_session_params){.outputs = ALL_OUTPUTS});
+    CHECK(dvk_session_run(session, pixels[0], 1, NULL) == DVK_OK);
+    CHECK(dvk_session_read(session, DVK_OUTPUT_LAST_HIDDEN_STATE, 0, all, T * D, NULL) == DVK_OK);
+    CHECK(dvk_session_read(session, DVK_OUTPUT_CLS, 0, cls, D, NULL) == DVK_OK);
+    CHECK(dvk_session_read(session, DVK_OUTPUT_PATCHES, 0, patches, (T - 1) * D, NULL) == DVK_OK);
+    CHECK(dvk_session_read(session, DVK_OUTPUT_MEAN, 0, mean, D, NULL) == DVK_OK);
+    CHECK(dvk_session_read(session, DVK_OUTPUT_ATTENTION, 0, attention, H * T, NULL) == DVK_OK);
+    CHECK(memcmp(cls, all, sizeof(cls)) == 0);
+    CHECK(memcmp(patches, all + D, sizeof(patches)) == 0);
+    for (int i = 0; i < D; i++) {
+        double sum = 0;
+        for (int t = 0; t < T - 1; t++)
+            sum += patches[t * D + i];
+        /* 16 fp32 additions of numbers up to 10: 16 * 10 * 2^-24 at the very most. */
+        CHECK_MESSAGE(fabs(sum / (T - 1) - mean[i]) < 1e-5, "column %d", i);
+    }
+    for (int h = 0; h < H; h++) {
+        double sum = 0;
+        for (int t = 0; t < T; t++)
+            sum += attention[h * T + t];
+        CHECK(fabs(sum - 1) < 1e-5);
+    }
+    dvk_session *small = open_session(model, (dvk_session_params){0});
+    CHECK(dvk_session_run(small, pixels[0], 1, NULL) == DVK_OK);
+    CHECK(dvk_session_read(small, DVK_OUTPUT_CLS, 0, alone, D, NULL) == DVK_OK);
+    CHECK(memcmp(alone, cls, sizeof(cls)) == 0);
+    CHECK(dvk_session_read(small, DVK_OUTPUT_MEAN, 0, alone, D, NULL) == DVK_ERROR_INVALID_ARGUMENT);
+    CHECK(dvk_session_read(small, DVK_OUTPUT_CLS, 0, alone, D - 1, NULL) == DVK_ERROR_INVALID_ARGUMENT);
+    dvk_session_destroy(&small);
+    dvk_session_destroy(&session);
+}
+
+/* A device that binds little: ops are split by rows, planes and images, and the bits stay. 66,560 bytes is the widest
+ * matrix of the model, so nothing smaller could run. */
+static void test_small_bindings(dvk_model *model) {
+    enum { BATCH = 16 };
+    static float input[BATCH][PIXELS], whole[BATCH][CAPACITY], split[CAPACITY];
+    for (int i = 0; i < BATCH; i++)
+        memcpy(input[i], pixels[i % IMAGES], sizeof(input[i]));
+    dvk_context *context = model->context;
+    uint32_t range = context->limits.maxStorageBufferRange;
+    dvk_session *session = open_session(model, (dvk_session_params){.batch = BATCH, .outputs = ALL_OUTPUTS});
+    CHECK(dvk_session_run(session, input[0], BATCH, NULL) == DVK_OK);
+    size_t count = 0;
+    for (uint32_t i = 0; i < BATCH; i++)
+        count = read_all(session, i, whole[i], CAPACITY);
+    uint32_t ops = session->plan.op_count;
+    dvk_session_destroy(&session);
+
+    context->limits.maxStorageBufferRange = 66560;
+    session = open_session(model, (dvk_session_params){.batch = BATCH, .outputs = ALL_OUTPUTS});
+    CHECK_MESSAGE(session->plan.op_count > 3 * ops, "%u ops from %u", session->plan.op_count, ops);
+    for (uint32_t i = 0; i < session->plan.op_count; i++)
+        for (uint32_t j = 0; j < session->plan.ops[i].binding_count; j++) {
+            const dvk_binding *binding = &session->plan.ops[i].bindings[j];
+            CHECK(binding->size <= 66560 && binding->offset % context->limits.minStorageBufferOffsetAlignment == 0);
+        }
+    CHECK(dvk_session_run(session, input[0], BATCH, NULL) == DVK_OK);
+    for (uint32_t i = 0; i < BATCH; i++) {
+        read_all(session, i, split, CAPACITY);
+        CHECK_MESSAGE(memcmp(whole[i], split, count * sizeof(float)) == 0, "image %u", i);
+    }
+    dvk_session_destroy(&session);
+
+    context->limits.maxStorageBufferRange = 66559;
+    dvk_error error;
+    CHECK(dvk_session_create(model, NULL, &session, &error) == DVK_ERROR_UNSUPPORTED);
+    CHECK_MESSAGE(strstr(error.message, "binds at most 66559"), "%s", error.message);
+    context->limits.maxStorageBufferRange = range;
+}
+
+/* A device with tiny grids: dispatches fold into y and z. */
+static void test_small_grids(dvk_model *model) {
+    static float wide[CAPACITY], folded[CAPACITY];
+    dvk_context *context = model->context;
+    uint32_t limits[3];
+    memcpy(limits, context->limits.maxComputeWorkGroupCount, sizeof(limits));
+    dvk_session *session = open_session(model, (dvk_session_params){.outputs = ALL_OUTPUTS});
+    CHECK(dvk_session_run(session, pixels[0], 1, NULL) == DVK_OK);
+    size_t count = read_all(session, 0, wide, CAPACITY);
+    dvk_session_destroy(&session);
+    context->limits.maxComputeWorkGroupCount[0] = 3;
+    context->limits.maxComputeWorkGroupCount[1] = 2;
+    session = open_session(model, (dvk_session_params){.outputs = ALL_OUTPUTS});
+    CHECK(dvk_session_run(session, pixels[0], 1, NULL) == DVK_OK);
+    read_all(session, 0, folded, CAPACITY);
+    CHECK(memcmp(wide, folded, count * sizeof(float)) == 0);
+    dvk_session_destroy(&session);
+    context->limits.maxComputeWorkGroupCount[0] = 1;
+    context->limits.maxComputeWorkGroupCount[1] = 1;
+    context->limits.maxComputeWorkGroupCount[2] = 1;
+    CHECK(dvk_session_create(model, NULL, &session, NULL) == DVK_ERROR_UNSUPPORTED);
+    memcpy(context->limits.maxComputeWorkGroupCount, limits, sizeof(limits));
+}
+
+/* Memory that is not coherent must be flushed and invalidated: here the calls are made on memory that would not need
+ * them, which the validation layer checks for legality. */
+static void test_noncoherent(dvk_model *model) {
+    static float before[CAPACITY], after[CAPACITY];
+    dvk_session *session = open_session(model, (dvk_session_params){.outputs = ALL_OUTPUTS});
+    CHECK(dvk_session_run(session, pixels[0], 1, NULL) == DVK_OK);
+    size_t count = read_all(session, 0, before, CAPACITY);
+    session->upload.coherent = false;
+    session->readback.coherent = false;
+    CHECK(dvk_session_run(session, pixels[0], 1, NULL) == DVK_OK);
+    read_all(session, 0, after, CAPACITY);
+    CHECK(memcmp(before, after, count * sizeof(float)) == 0);
+    dvk_session_destroy(&session);
+}
+
+/* Both classes of variants work on every device and agree to rounding. */
+static void test_classes(dvk_model *model) {
+    static float one[17 * 64], other[17 * 64];
+    dvk_context *context = model->context;
+    dvk_device_class own = context->device_class;
+    for (int i = 0; i < 2; i++) {
+        context->device_class = i ? DVK_CLASS_GPU : DVK_CLASS_SOFTWARE;
+        dvk_session *session =
+            open_session(model, (dvk_session_params){.outputs = DVK_OUTPUT_BIT(DVK_OUTPUT_LAST_HIDDEN_STATE)});
+        CHECK(dvk_session_run(session, pixels[0], 1, NULL) == DVK_OK);
+        CHECK(dvk_session_read(session, DVK_OUTPUT_LAST_HIDDEN_STATE, 0, i ? other : one, 17 * 64, NULL) == DVK_OK);
+        dvk_session_destroy(&session);
+    }
+    context->device_class = own;
+    double difference = 0, norm = 0;
+    for (int i = 0; i < 17 * 64; i++) {
+        difference += ((double)one[i] - other[i]) * ((double)one[i] - other[i]);
+        norm += (double)one[i] * one[i];
+    }
+    /* Each is within 5e-6 of the truth (the bar of the golden tests). */
+    CHECK_MESSAGE(sqrt(difference / norm) < 1e-5, "relative difference %g", sqrt(difference / norm));
+}
+
+static void test_misuse(dvk_model *model) {
+    dvk_session *session = NULL;
+    dvk_error error;
+    float value;
+    CHECK(dvk_session_create(NULL, NULL, &session, &error) == DVK_ERROR_INVALID_ARGUMENT);
+    CHECK(dvk_session_create(model, &(dvk_session_params){.width = 32}, &session, &error) ==
+          DVK_ERROR_INVALID_ARGUMENT);
+    CHECK(dvk_session_create(model, &(dvk_session_params){.width = 7, .height = 64}, &session, &error) ==
+          DVK_ERROR_INVALID_ARGUMENT);
+    CHECK_MESSAGE(strstr(error.message, "at least 8"), "%s", error.message);
+    CHECK(dvk_session_create(model, &(dvk_session_params){.outputs = 1 << 20}, &session, &error) ==
+          DVK_ERROR_INVALID_ARGUMENT);
+    CHECK(dvk_session_create(model, &(dvk_session_params){.width = 1 << 20, .height = 1 << 20}, &session, &error) ==
+          DVK_ERROR_UNSUPPORTED);
+    CHECK(dvk_session_create(model, &(dvk_session_params){.batch = UINT32_MAX}, &session, &error) ==
+          DVK_ERROR_UNSUPPORTED);
+    CHECK(session == NULL);
+    session = open_session(model, (dvk_session_params){0});
+    CHECK(dvk_session_read(session, DVK_OUTPUT_CLS, 0, &value, 1, &error) == DVK_ERROR_INVALID_ARGUMENT);
+    CHECK(dvk_session_run(session, NULL, 1, &error) == DVK_ERROR_INVALID_ARGUMENT);
+    CHECK(dvk_session_run(session, pixels[0], 0, &error) == DVK_ERROR_INVALID_ARGUMENT);
+    CHECK(dvk_session_run(session, pixels[0], 2, &error) == DVK_ERROR_INVALID_ARGUMENT);
+    size_t length = dvk_session_print_plan(session, NULL, 0);
+    char *text = malloc(length + 1), start[10];
+    REQUIRE(text != NULL);
+    CHECK(dvk_session_print_plan(session, text, length + 1) == length && strlen(text) == length);
+    CHECK(strstr(text, "layer 1 attention output") != NULL);
+    CHECK(dvk_session_print_plan(session, start, sizeof(start)) == length && strlen(start) == 9);
+    free(text);
+    dvk_session_destroy(&session);
+    dvk_session_destroy(&session);
+    dvk_session_destroy(NULL);
+    model = NULL;
+    CHECK(dvk_model_load(NULL, &(dvk_model_params){.path = MODEL}, &model, &error) == DVK_OK);
+    CHECK(dvk_session_create(model, NULL, &session, &error) == DVK_ERROR_INVALID_ARGUMENT);
+    dvk_model_destroy(&model);
+}
+
+/* Two contexts alive at once, each with its own tables. */
+static void test_two_contexts(dvk_context *first, dvk_model *first_model) {
+    static float one[64], two[64];
+    dvk_context *second = test_open_context(NULL);
+    CHECK(first != second);
+    dvk_model *model = load(second, DVK_PRECISION_AUTO);
+    dvk_session *session = open_session(model, (dvk_session_params){0});
+    dvk_session *first_session = open_session(first_model, (dvk_session_params){0});
+    CHECK(dvk_session_run(first_session, pixels[0], 1, NULL) == DVK_OK);
+    CHECK(dvk_session_run(session, pixels[0], 1, NULL) == DVK_OK);
+    dvk_session_destroy(&session);
+    dvk_model_destroy(&model);
+    CHECK(dvk_session_read(first_session, DVK_OUTPUT_CLS, 0, one, 64, NULL) == DVK_OK);
+    dvk_context_destroy(&second);
+    CHECK(dvk_session_run(first_session, pixels[0], 1, NULL) == DVK_OK);
+    CHECK(dvk_session_read(first_session, DVK_OUTPUT_CLS, 0, two, 64, NULL) == DVK_OK);
+    CHECK(memcmp(one, two, sizeof(one)) == 0);
+    dvk_session_destroy(&first_session);
+}
+
+/* A copy forth and one back without a barrier: the layer has to see it, or its silence elsewhere means nothing. */
+static void test_planted_hazard(dvk_model *model) {
+    dvk_context *context = model->context;
+    if (!context->instance.messenger)
+        return;
+    dvk_session *session = open_session(model, (dvk_session_params){0});
+    VkCommandBuffer commands;
+    VkCommandBufferAllocateInfo info = {.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_ALLOCATE_INFO,
+                                        .commandPool = context->command_pool,
+                                        .commandBufferCount = 1};
+    VkCommandBufferBeginInfo begin = {.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO};
+    VkBufferCopy region = {.size = 256};
+    REQUIRE(context->vk.vkAllocateCommandBuffers(context->device, &info, &commands) == VK_SUCCESS);
+    REQUIRE(context->vk.vkBeginCommandBuffer(commands, &begin) == VK_SUCCESS);
+    VkBuffer hidden = session->buffers[DVK_PLAN_HIDDEN].handle, wide = session->buffers[DVK_PLAN_WIDE].handle;
+    context->vk.vkCmdCopyBuffer(commands, hidden, wide, 1, &region);
+    context->vk.vkCmdCopyBuffer(commands, wide, hidden, 1, &region);
+    REQUIRE(context->vk.vkEndCommandBuffer(commands) == VK_SUCCESS);
+    context->vk.vkFreeCommandBuffers(context->device, context->command_pool, 1, &commands);
+    printf("the message above this line, if any, was asked for\n");
+    CHECK_MESSAGE(test_validation_messages_ > 0, "synchronisation validation said nothing about a planted hazard");
+    test_validation_messages_ = 0;
+    dvk_session_destroy(&session);
+}
+
+int main(void) {
+    fill_pixels();
+    REQUIRE(synth_write_model("vit-tiny", MODEL, NULL));
+    dvk_context *context = test_open_context(NULL);
+    for (int precision = DVK_PRECISION_FP32; precision <= DVK_PRECISION_FP16; precision++) {
+        dvk_model *model = load(context, (dvk_precision)precision);
+        CHECK(dvk_model_get_info(model)->precision == (dvk_precision)precision);
+        test_replays(model);
+        test_batch(model);
+        test_outputs(model);
+        test_classes(model);
+        dvk_model_destroy(&model);
+    }
+    dvk_model *model = load(context, DVK_PRECISION_AUTO);
+    CHECK(dvk_model_get_info(model)->precision == DVK_PRECISION_FP32);
+    test_small_bindings(model);
+    test_small_grids(model);
+    test_noncoherent(model);
+    test_misuse(model);
+    test_two_contexts(context, model);
+    CHECK(test_validation_messages_ == 0);
+    test_planted_hazard(model);
+    dvk_model_destroy(&model);
+    test_close_context(&context);
+    return FINISH();
+}

@@ -1,0 +1,116 @@
+#include "image_input.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* 16384 x 16384 pixels of 3 bytes: no image that can be decoded needs more. */
+#define STDIN_MAX ((size_t)3 << 28)
+
+char *image_position(const struct options *options, int index, char text[64]) {
+    text[0] = '\0';
+    if (options->image_count > 1)
+        snprintf(text, 64, "image %d of %d: ", index + 1, options->image_count);
+    return text;
+}
+
+int images_check(const struct options *options, struct image_identity *identities) {
+    bool stdin_taken = false;
+    for (int i = 0; i < options->image_count; i++) {
+        const char *path = options->images[i];
+        char position[64];
+        image_position(options, i, position);
+        if (!strcmp(path, "-")) {
+            if (stdin_taken)
+                return fail(EXIT_CODE_USAGE, "%sthe standard input (-) can be read only once; name files", position);
+            stdin_taken = true;
+            continue;
+        }
+        struct stat status;
+        if (stat(path, &status) != 0 && (errno == ENOENT || errno == ENOTDIR)) {
+            if (!strcmp(path, "devices") || !strcmp(path, "info"))
+                return fail(EXIT_CODE_IMAGE,
+                            "%s%s: there is no such image; the subcommand must come first: `dino-vk %s`", position,
+                            path, path);
+            return fail(EXIT_CODE_IMAGE, "%s%s: there is no such file; name a PNG, JPEG, BMP, TGA or PNM image",
+                        position, *path ? path : "''");
+        }
+        if (access(path, R_OK) != 0)
+            return fail(EXIT_CODE_IMAGE, "%s%s: cannot be read: %s", position, path, strerror(errno));
+        if (S_ISDIR(status.st_mode))
+            return fail(EXIT_CODE_IMAGE,
+                        "%s%s: an image file was expected, but this is a directory; name the files in it", position,
+                        path);
+        identities[i] = (struct image_identity){status.st_dev, status.st_ino, S_ISREG(status.st_mode)};
+    }
+    return 0;
+}
+
+int images_check_output(const struct options *options, const struct image_identity *identities, const char *path) {
+    struct stat status;
+    if (stat(path, &status) != 0)
+        return 0;
+    for (int i = 0; i < options->image_count; i++) {
+        if (identities[i].regular && identities[i].device == status.st_dev && identities[i].file == status.st_ino)
+            return fail(EXIT_CODE_USAGE, "%s: the output would replace the image %s; write it to another file", path,
+                        options->images[i]);
+    }
+    return 0;
+}
+
+/* All of the standard input, as malloc()ed memory. */
+static int read_stdin(uint8_t **bytes, size_t *size) {
+    size_t capacity = 0, used = 0;
+    uint8_t *buffer = NULL;
+    for (;;) {
+        if (used == capacity) {
+            capacity = capacity ? 2 * capacity : (size_t)1 << 20;
+            uint8_t *larger = capacity <= 2 * STDIN_MAX ? realloc(buffer, capacity) : NULL;
+            if (!larger) {
+                free(buffer);
+                return fail(EXIT_CODE_IMAGE, "the standard input holds more than %zu bytes, too many for an image",
+                            used);
+            }
+            buffer = larger;
+        }
+        size_t got = fread(buffer + used, 1, capacity - used, stdin);
+        used += got;
+        if (got == 0)
+            break;
+    }
+    if (ferror(stdin)) {
+        free(buffer);
+        return fail(EXIT_CODE_IMAGE, "the standard input cannot be read: %s", strerror(errno));
+    }
+    *bytes = buffer;
+    *size = used;
+    return 0;
+}
+
+int image_read(const struct options *options, int index, dvk_image *image) {
+    const char *path = options->images[index];
+    uint32_t flags = options->ignore_orientation ? DVK_IMAGE_IGNORE_ORIENTATION : 0;
+    dvk_error error;
+    dvk_result result;
+    if (!strcmp(path, "-")) {
+        uint8_t *bytes = NULL;
+        size_t size = 0;
+        int code = read_stdin(&bytes, &size);
+        if (code)
+            return code;
+        result = dvk_image_decode(bytes, size, "the standard input", flags, image, &error);
+        free(bytes);
+    } else {
+        result = dvk_image_load(path, flags, image, &error);
+    }
+    if (result == DVK_OK)
+        return 0;
+    char position[64];
+    dvk_error placed = {.code = error.code};
+    snprintf(placed.message, sizeof(placed.message), "%s%.440s", image_position(options, index, position),
+             error.message);
+    return fail_library(EXIT_CODE_IMAGE, &placed);
+}

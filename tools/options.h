@@ -1,0 +1,48 @@
+/* The command line as data. */
+#ifndef OPTIONS_H_
+#define OPTIONS_H_
+
+#include "dino_vk.h"
+
+enum command {
+    COMMAND_RUN,
+    COMMAND_DEVICES,
+    COMMAND_INFO,
+    COMMAND_HELP,
+    COMMAND_VERSION,
+};
+
+struct options {
+    enum command command;
+    const char *model;  /* as typed, or $DINO_VK_MODEL; NULL: the built-in one */
+    const char *device; /* as typed; NULL: the best */
+    dvk_precision precision;
+    uint32_t width, height; /* both 0: the preprocessor's */
+    uint32_t batch;
+    dvk_output tokens;
+    dvk_resize_order resize;
+    bool ignore_orientation;
+    bool no_cache;
+    const char *npy;       /* -o; "-" is the standard output; NULL: none */
+    const char *attention; /* the same for the pictures */
+    const char *pca;
+    double threshold; /* 0: no mask */
+    bool json;
+    bool plan;
+    bool verbose;
+    char **images; /* what is left: images, or the argument of `info` */
+    int image_count;
+};
+
+/* 0, or the exit code after the sentence has been printed. Reorders argv as getopt does. */
+int options_parse(int argc, char **argv, struct options *options);
+
+/* "cls", "patch", ...: how --tokens spells it. */
+const char *tokens_name(dvk_output tokens);
+
+/* "fp32" or "fp16". */
+const char *precision_name(dvk_precision precision);
+
+void print_help(void);
+
+#endif
