@@ -1,4 +1,4 @@
-// What all matmul kernels share: the buffers, the two kinds of weights, and the epilogue.
+// What all matmul kernels share: the buffers but the first, the two kinds of weights, and the epilogue.
 // DVK_WEIGHT_FP16 chooses the weights: 0 float, 1 half.
 
 #define DVK_KERNEL_MATMUL
@@ -14,9 +14,6 @@ const uint ACTIVATION_TANH = 3;
 const uint RESIDUAL_IN_PLACE = 1;
 const uint RESIDUAL_TABLE = 2;
 
-layout(set = 0, binding = 0) readonly buffer Input {
-    vec4 a[];
-};
 layout(set = 0, binding = 2) readonly buffer Table {
     vec4 table[];
 };
