@@ -59,6 +59,8 @@ class CommandLine(Case):
             (["-o", image, image], [image, "replace"]),
             (["--attention", "./a.png", image], ["./a.png", "replace"]),
             (["--pca", "a-%d.png", "a-0.png"], ["a-0.png", "replace"]),
+            (["--pca", "b.png", "--attention", "b-%d.png", image, image], ["b-0.png", "twice"]),
+            (["-o", "b0", "--attention", "b%d", image], ["b0", "twice"]),
             (["devices", "image.png"], ["devices", "image.png"]),
             (["devices", "--size", "3"], ["devices", "--size"]),
             (["info", "a", "b"], ["info", "2 arguments"]),
