@@ -135,7 +135,7 @@ typedef struct dvk_context_params {
     dvk_log_callback log; /* may be NULL */
     void *log_user;
     dvk_log_level log_level; /* messages above this level are not formatted */
-    /* Where the pipeline cache is kept between runs: an existing or creatable directory, or NULL for no cache. The
+    /* Where the pipeline cache is kept between runs: an existing or creatable directory; NULL or "" for no cache. The
      * file is ignored and rebuilt when it is damaged or of another driver; failing to write it is never an error. */
     const char *cache_dir;
     /* Ask for VK_LAYER_KHRONOS_validation with synchronisation validation; its messages arrive at `log` as errors.
@@ -253,7 +253,7 @@ DVK_API void dvk_preprocess_size(const dvk_model *model, const dvk_preprocess_pa
 
 /* Resizes and normalises as the model's preprocessor_config.json says, bit for bit as transformers' Pillow processor.
  * pixel_values: [3][height][width] of dvk_preprocess_size(). resized (may be NULL): the resized, not normalised bytes,
- * [height][width][3], for drawing over. Runs on the CPU. Any thread. Errors: OUT_OF_HOST_MEMORY. */
+ * [height][width][3], for drawing over. Runs on the CPU. Any thread. Errors: INVALID_ARGUMENT, OUT_OF_HOST_MEMORY. */
 DVK_API dvk_result dvk_preprocess(const dvk_model *model, const dvk_preprocess_params *params, const dvk_image *image,
                                   float *pixel_values, uint8_t *resized, dvk_error *error);
 

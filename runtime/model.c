@@ -108,6 +108,12 @@ dvk_result dvk_preprocess(const dvk_model *model, const dvk_preprocess_params *p
         return dvk_fail(error, DVK_ERROR_INVALID_ARGUMENT, "dvk_preprocess: model, image or pixel_values is NULL");
     if (!params)
         params = &defaults;
+    if (!params->width != !params->height)
+        return dvk_fail(error, DVK_ERROR_INVALID_ARGUMENT,
+                        "dvk_preprocess: width %u and height %u: give both, or neither", params->width, params->height);
+    if (params->order != DVK_RESIZE_NEWEST && params->order != DVK_RESIZE_CLASSIC)
+        return dvk_fail(error, DVK_ERROR_INVALID_ARGUMENT, "dvk_preprocess: %d is no dvk_resize_order",
+                        (int)params->order);
     return dvk_preprocess_image(&model->preprocess, params->width, params->height, params->order, image, pixel_values,
                                 resized, error);
 }

@@ -1,6 +1,7 @@
 #include "session.h"
 
 #include "cache_file.h"
+#include "commands.h"
 #include "upload.h"
 
 #include <stdlib.h>
@@ -114,11 +115,7 @@ static dvk_result upload_table(dvk_session *session, dvk_error *error) {
     dvk_uploader uploader;
     dvk_result status = dvk_uploader_open(model->context, &uploader, error);
     if (status == DVK_OK) {
-        for (size_t done = 0; done < bytes && status == DVK_OK; done += DVK_STAGING_BYTES) {
-            size_t piece = bytes - done < DVK_STAGING_BYTES ? bytes - done : DVK_STAGING_BYTES;
-            status = dvk_upload(&uploader, (const uint8_t *)table + done, piece, &session->buffers[DVK_PLAN_TABLE],
-                                done, error);
-        }
+        status = dvk_upload(&uploader, table, bytes, &session->buffers[DVK_PLAN_TABLE], 0, error);
         if (status == DVK_OK)
             status = dvk_upload_finish(&uploader, error);
         dvk_uploader_close(&uploader);
@@ -239,20 +236,7 @@ static void record_readback(const dvk_session *session, VkCommandBuffer commands
 
 static dvk_result record(dvk_session *session, dvk_error *error) {
     dvk_context *context = session->model->context;
-    VkCommandBufferAllocateInfo info = {
-        .sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_ALLOCATE_INFO,
-        .commandPool = context->command_pool,
-        .level = VK_COMMAND_BUFFER_LEVEL_PRIMARY,
-        .commandBufferCount = 1,
-    };
-    dvk_result status =
-        dvk_check_vulkan(context->vk.vkAllocateCommandBuffers(context->device, &info, &session->commands),
-                         "vkAllocateCommandBuffers", error);
-    if (status != DVK_OK)
-        return status;
-    VkCommandBufferBeginInfo begin = {.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO};
-    status =
-        dvk_check_vulkan(context->vk.vkBeginCommandBuffer(session->commands, &begin), "vkBeginCommandBuffer", error);
+    dvk_result status = dvk_commands_begin(context, 0, &session->commands, error);
     if (status != DVK_OK)
         return status;
     record_upload(session, session->commands);
@@ -349,26 +333,14 @@ dvk_result dvk_session_run(dvk_session *session, const float *pixel_values, uint
         memcpy((uint8_t *)session->upload.mapped + image * session->plan.pixel_stride,
                pixel_values + image * image_floats, image_floats * sizeof(float));
     dvk_result status = dvk_buffer_flush(context, &session->upload, error);
-    if (status != DVK_OK)
-        return status;
-    VkSubmitInfo submit = {
-        .sType = VK_STRUCTURE_TYPE_SUBMIT_INFO, .commandBufferCount = 1, .pCommandBuffers = &session->commands};
-    status =
-        dvk_check_vulkan(context->vk.vkQueueSubmit(context->queue, 1, &submit, session->fence), "vkQueueSubmit", error);
     if (status == DVK_OK)
-        status = dvk_check_vulkan(context->vk.vkWaitForFences(context->device, 1, &session->fence, VK_TRUE, UINT64_MAX),
-                                  "vkWaitForFences", error);
-    if (status == DVK_OK)
-        status =
-            dvk_check_vulkan(context->vk.vkResetFences(context->device, 1, &session->fence), "vkResetFences", error);
+        status = dvk_commands_run(context, session->commands, session->fence, error);
     if (status == DVK_OK)
         status = dvk_buffer_invalidate(context, &session->readback, error);
     if (status != DVK_OK)
         return status;
     session->valid = count;
-    if (!session->cache_saved) /* here and not at creation: some drivers compile at the first dispatch */
-        dvk_pipeline_cache_save(context);
-    session->cache_saved = true;
+    dvk_pipeline_cache_save(context);
     return DVK_OK;
 }
 
@@ -383,9 +355,11 @@ uint32_t dvk_session_shape(const dvk_session *session, dvk_output output, uint32
 
 dvk_result dvk_session_read(const dvk_session *session, dvk_output output, uint32_t index, float *values,
                             size_t capacity, dvk_error *error) {
+    if (!session || !values)
+        return dvk_fail(error, DVK_ERROR_INVALID_ARGUMENT, "dvk_session_read: session or values is NULL");
     uint32_t shape[2] = {0, 0};
-    uint32_t rank = session ? dvk_session_shape(session, output, shape) : 0;
-    if (!rank || !values)
+    uint32_t rank = dvk_session_shape(session, output, shape);
+    if (!rank)
         return dvk_fail(error, DVK_ERROR_INVALID_ARGUMENT,
                         "dvk_session_read: output %d was not asked for when the session was created", (int)output);
     if (index >= session->valid)

@@ -9,7 +9,6 @@ struct dvk_session {
     dvk_session_info info;
     uint32_t outputs; /* DVK_OUTPUT_BIT()s asked for */
     uint32_t valid;   /* images of the last run; 0: nothing was run, or it failed */
-    bool cache_saved; /* the context's pipeline cache, after the first run */
 
     dvk_plan plan;
     dvk_buffer buffers[DVK_PLAN_OWN_BUFFERS];

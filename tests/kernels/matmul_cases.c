@@ -3,7 +3,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "../test.h"
+#include "test.h"
 
 typedef struct matmul_case {
     dvk_push_matmul push;
@@ -15,14 +15,14 @@ typedef struct matmul_case {
 } matmul_case;
 
 /* Edges of the tile, and anything up to two tiles and a bit; in steps of `step`. */
-static uint32_t random_extent(test_random *random, uint32_t tile, uint32_t step) {
+static uint32_t random_extent(uint64_t *random, uint32_t tile, uint32_t step) {
     const uint32_t steps = tile / step > 0 ? tile / step : 1;
     const uint32_t edges[] = {1, steps > 1 ? steps - 1 : 1, steps, steps + 1, 2 * steps};
     uint32_t choice = random_below(random, 8);
     return step * (choice < 5 ? edges[choice] : random_between(random, 1, 2 * steps + 2));
 }
 
-static dvk_push_matmul random_shape(test_random *random, const dvk_variant *variant, dvk_residual residual) {
+static dvk_push_matmul random_shape(uint64_t *random, const dvk_variant *variant, dvk_residual residual) {
     dvk_push_matmul push = {0};
     push.rows = random_extent(random, variant->tile_rows, 1);
     push.columns = random_extent(random, variant->tile_columns, 4);
@@ -46,7 +46,7 @@ static size_t out_count(const dvk_push_matmul *push) {
 }
 
 /* Columns that do not belong to the op are NaN: loading them is harmless, using them is not. */
-static void fill_weights(matmul_case *test, dvk_weight_type type, test_random *random) {
+static void fill_weights(matmul_case *test, dvk_weight_type type, uint64_t *random) {
     const dvk_push_matmul *push = &test->push;
     const size_t matrix = (size_t)push->depth * push->w_stride, all = matrix + push->w_stride;
     test->weights = allocate(all * sizeof(float));
@@ -65,7 +65,7 @@ static void fill_weights(matmul_case *test, dvk_weight_type type, test_random *r
     memcpy(halves + matrix, test->weights + matrix, push->w_stride * sizeof(float));
 }
 
-static void case_create(test_device *device, const dvk_variant *variant, matmul_case *test, test_random *random) {
+static void case_create(test_device *device, const dvk_variant *variant, matmul_case *test, uint64_t *random) {
     const dvk_push_matmul *push = &test->push;
     test->a = array_create(device, (size_t)push->rows * push->a_stride);
     size_t matrix = (size_t)push->depth * push->w_stride;
@@ -110,7 +110,7 @@ static double tolerance_of(const matmul_case *test, double bound) {
     return test->activation == DVK_ACTIVATION_NONE ? sum : 1.13 * sum + 5e-7 * fmax(1.0, bound);
 }
 
-static void case_check(test_device *device, matmul_case *test, int repeats, test_random *random) {
+static void case_check(test_device *device, matmul_case *test, int repeats, uint64_t *random) {
     const dvk_push_matmul *push = &test->push;
     double *a = array_to_double(&test->a), *table = array_to_double(&test->table),
            *expected = array_to_double(&test->out);
@@ -145,7 +145,7 @@ static void case_check(test_device *device, matmul_case *test, int repeats, test
 }
 
 /* A row's result must not depend on where it stands or on what stands beside it: each row alone gives the same bits. */
-static void check_rows_alone(test_device *device, const dvk_variant *variant, test_random *random) {
+static void check_rows_alone(test_device *device, const dvk_variant *variant, uint64_t *random) {
     matmul_case batch = {.push = {.rows = 2 * variant->tile_rows + 3,
                                   .columns = 100,
                                   .depth = 84,
@@ -189,7 +189,7 @@ void check_matmul(test_device *device, const dvk_variant *variant) {
         {DVK_ACTIVATION_GELU_TANH, DVK_RESIDUAL_NONE}, {DVK_ACTIVATION_TANH, DVK_RESIDUAL_NONE},
         {DVK_ACTIVATION_GELU, DVK_RESIDUAL_IN_PLACE},
     };
-    test_random random = {.state = 1};
+    uint64_t random = 1;
     for (size_t e = 0; e < sizeof(epilogues) / sizeof(epilogues[0]); e++) {
         for (int i = 0; i < 16; i++) {
             matmul_case test = {.push = random_shape(&random, variant, epilogues[e].residual),
