@@ -1,4 +1,5 @@
 /* dino-vk, the command: a user of dino_vk.h like any other. */
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 
@@ -23,7 +24,17 @@ static int dispatch(const struct options *options) {
     return command_run(options);
 }
 
+/* Where a standard stream is closed, the next file that is opened takes its number: one of the driver's, as
+ * SwiftShader's memory, and our results would go there. So /dev/null takes it, opened so that using the stream fails as
+ * before. */
+static void keep_standard_streams_taken(void) {
+    for (int stream = 0; stream < 3; stream++)
+        if (fcntl(stream, F_GETFD) == -1 && open("/dev/null", stream == 0 ? O_WRONLY : O_RDONLY) != stream)
+            return;
+}
+
 int main(int argc, char **argv) {
+    keep_standard_streams_taken();
     output_file_handle_signals();
     struct options options;
     int code = options_parse(argc, argv, &options);
