@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include "commands.h"
 #include "output_file.h"
@@ -24,17 +25,18 @@ static int dispatch(const struct options *options) {
     return command_run(options);
 }
 
-/* Where a standard stream is closed, the next file that is opened takes its number: one of the driver's, as
- * SwiftShader's memory, and our results would go there. So /dev/null takes it, opened so that using the stream fails as
- * before. */
-static void keep_standard_streams_taken(void) {
-    for (int stream = 0; stream < 3; stream++)
-        if (fcntl(stream, F_GETFD) == -1 && open("/dev/null", stream == 0 ? O_WRONLY : O_RDONLY) != stream)
-            return;
+/* A program that is started with one of these closed gets its number for the next file that it opens, and then prints
+ * into that file. What stands in for it is open the wrong way round, so that using it fails as it did. */
+static void keep_standard_streams(void) {
+    static const int modes[] = {[STDIN_FILENO] = O_WRONLY, [STDOUT_FILENO] = O_RDONLY, [STDERR_FILENO] = O_RDONLY};
+    for (int i = STDIN_FILENO; i <= STDERR_FILENO; i++) {
+        if (fcntl(i, F_GETFD) < 0)
+            (void)!open("/dev/null", modes[i]); /* the lowest free number, which is i */
+    }
 }
 
 int main(int argc, char **argv) {
-    keep_standard_streams_taken();
+    keep_standard_streams();
     output_file_handle_signals();
     struct options options;
     int code = options_parse(argc, argv, &options);
