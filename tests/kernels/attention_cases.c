@@ -148,6 +148,31 @@ void check_attention(test_device *device, const dvk_variant *variant) {
     check_all(device, variant);
 }
 
+/* exp by itself: two tokens whose scores are 0 and exactly s <= 0 give the weights 1 / (1 + e^s) and e^s / (1 + e^s),
+ * to 2e-7 for exp (math.glsl) and three roundings. */
+static void check_exp(test_device *device, const dvk_variant *variant) {
+    enum { COUNT = 2001 };
+    attention_case test = {.push = {.tokens = 2, .heads = 1, .row_stride = 4}, .images = COUNT, .head_dim = 4};
+    uint64_t random = 8;
+    case_create(device, variant, &test, &random);
+    memset(test.q.values, 0, test.q.count * sizeof(float));
+    memset(test.k.values, 0, test.k.count * sizeof(float));
+    for (size_t i = 0; i < COUNT; i++) {
+        test.q.values[8 * i] = (float)i * -0.04f; /* 0 .. -80 */
+        test.k.values[8 * i + 4] = 1.0f;
+    }
+    op_run(device, &test.op);
+    double worst = 0.0;
+    for (size_t i = 0; i < COUNT; i++) {
+        double e = exp((double)test.q.values[8 * i]);
+        worst = fmax(worst, fabs((double)test.out.values[2 * i] / (1.0 / (1.0 + e)) - 1.0));
+        worst = fmax(worst, fabs((double)test.out.values[2 * i + 1] / (e / (1.0 + e)) - 1.0));
+    }
+    CHECK_MESSAGE(worst <= 2e-7 + 3.0 * UNIT_ROUNDOFF, "%s: exp is off by %.2g of itself", variant->name, worst);
+    case_destroy(device, &test);
+}
+
 void check_attention_row(test_device *device, const dvk_variant *variant) {
     check_all(device, variant);
+    check_exp(device, variant);
 }

@@ -179,6 +179,44 @@ static void check_rows_alone(test_device *device, const dvk_variant *variant, ui
     case_destroy(device, &batch);
 }
 
+/* The activations by themselves: one weight is 1 and the others 0, so that what goes in is exact. GELU is x/2 times
+ * 1 + erf or 1 + tanh, each to 2e-7 (math.glsl), and three roundings; tanh is to 2e-7 and one rounding. The argument of
+ * the tanh in GELU_TANH is off by four roundings of itself, which its slope of at most 1 / cosh^2 turns into less than
+ * two. */
+static void check_activation(test_device *device, const dvk_variant *variant, dvk_activation activation) {
+    enum { COUNT = 4001 };
+    matmul_case test = {.push = {.rows = COUNT,
+                                 .columns = 4,
+                                 .depth = 4,
+                                 .a_stride = 4,
+                                 .w_stride = 64,
+                                 .out_stride = 4,
+                                 .plane_columns = 4,
+                                 .table_rows = 1},
+                        .activation = activation};
+    uint64_t random = 7;
+    case_create(device, variant, &test, &random);
+    memset(test.w.values, 0, test.w.count * sizeof(float));
+    if (variant->weight == DVK_WEIGHT_FP16)
+        *(uint16_t *)test.w.values = half_from(1.0f);
+    else
+        test.w.values[0] = 1.0f;
+    for (uint32_t r = 0; r < COUNT; r++)
+        test.a.values[4 * (size_t)r] = ((float)r - COUNT / 2) / 200.0f; /* -10 .. 10 */
+    op_run(device, &test.op);
+    double worst = 0.0;
+    for (uint32_t r = 0; r < COUNT; r++) {
+        double x = (double)test.a.values[4 * (size_t)r];
+        double error = fabs((double)test.out.values[4 * (size_t)r] - reference_activation(activation, x));
+        double tolerance =
+            activation == DVK_ACTIVATION_TANH ? 2e-7 + UNIT_ROUNDOFF : fabs(x) * (1e-7 + 5.0 * UNIT_ROUNDOFF);
+        worst = fmax(worst, error / fmax(tolerance, 1e-30));
+    }
+    CHECK_MESSAGE(worst <= 1.0, "%s: activation %d is off by %.2f times what it may be", variant->name, activation,
+                  worst);
+    case_destroy(device, &test);
+}
+
 void check_matmul(test_device *device, const dvk_variant *variant) {
     static const struct {
         dvk_activation activation;
@@ -201,4 +239,7 @@ void check_matmul(test_device *device, const dvk_variant *variant) {
         }
     }
     check_rows_alone(device, variant, &random);
+    check_activation(device, variant, DVK_ACTIVATION_GELU);
+    check_activation(device, variant, DVK_ACTIVATION_GELU_TANH);
+    check_activation(device, variant, DVK_ACTIVATION_TANH);
 }
