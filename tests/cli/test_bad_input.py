@@ -460,6 +460,8 @@ class Outputs(Case):
         """A disk that fills up in the middle of a file: the part that was written goes."""
         self.need_device()
         limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
+        if self.run_command("--no-cache", self.image, preexec_fn=limit).code != 0:
+            self.skipTest("the driver does not run within the limit: SwiftShader's memory is a file, too")
         for option in self.OPTIONS:
             with self.subTest(case=option):
                 self.assertIn("too large", self.full(option, "x.out", "--no-cache", self.image, preexec_fn=limit))
