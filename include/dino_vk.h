@@ -13,6 +13,8 @@
  *   - Every function that can fail returns a dvk_result and takes a `dvk_error *` (may be NULL) that receives the
  *     code and one sentence saying what was expected, what was found and what to do. On failure, outputs are
  *     untouched unless stated otherwise, and nothing is leaked.
+ *   - A NULL that is not allowed, an undeclared flag or enumerator: DVK_ERROR_INVALID_ARGUMENT from every function that
+ *     returns a dvk_result, also where its own list of errors does not say so.
  *   - Params structs: zero means default. `NULL` params = all defaults, where a function says so.
  *   - Create functions write the handle only on success. Destroy functions take the handle's address, set it to
  *     NULL, and accept a NULL handle.
