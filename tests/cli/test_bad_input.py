@@ -379,6 +379,11 @@ class Devices(Case):
                 self.check_error(DEVICE, ["Vulkan", "driver"], *arguments, environment=environment)
         with self.subTest(case="an image's mistake is told all the same"):
             self.check_error(IMAGE, ["b.png"], "b.png", environment=environment)
+        with self.subTest(case="a manifest that is cut off, for which loaders report a lack of memory"):
+            manifest = self.folder / "icd.json"
+            manifest.write_text('{"file_format_version": "1.0.0", "ICD": {"library_pa')
+            broken = dict(environment, VK_DRIVER_FILES=str(manifest), VK_ICD_FILENAMES=str(manifest))
+            self.check_error(DEVICE, ["Vulkan", "driver"], "devices", environment=broken)
         with self.subTest(case="info needs no driver"):
             self.run_good("info", environment=environment)
 
@@ -472,6 +477,9 @@ class Outputs(Case):
         for arguments in ([self.image], ["--version"]):
             with self.subTest(case=" ".join(arguments)):
                 self.full(*arguments, preexec_fn=lambda: os.close(1))
+        with self.subTest(case="and a file, which must not get the report"):
+            self.full("-o", "a.npy", self.image, preexec_fn=lambda: os.close(1))
+            self.assertFalse((self.folder / "a.npy").exists())
 
 
 if __name__ == "__main__":

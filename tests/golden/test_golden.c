@@ -4,6 +4,7 @@
  * software driver: larger inputs and models, and every layer of them. $DVK_TEST_GOLDEN and $DVK_TEST_PHOTO name a
  * directory with the references of a photograph that we may not ship, and that photograph. */
 #include "device.h"
+#include "commands.h"
 #include "npy.h"
 #include "session.h"
 #include "synth.h"
@@ -228,11 +229,7 @@ static void read_hidden(dvk_session *session, uint32_t last, const dvk_buffer *t
     vk->vkCmdPipelineBarrier(commands, VK_PIPELINE_STAGE_TRANSFER_BIT, VK_PIPELINE_STAGE_HOST_BIT, 0, 1, &barrier, 0,
                              NULL, 0, NULL);
     REQUIRE(vk->vkEndCommandBuffer(commands) == VK_SUCCESS);
-    VkSubmitInfo submit = {
-        .sType = VK_STRUCTURE_TYPE_SUBMIT_INFO, .commandBufferCount = 1, .pCommandBuffers = &commands};
-    REQUIRE(vk->vkQueueSubmit(context->queue, 1, &submit, session->fence) == VK_SUCCESS);
-    REQUIRE(vk->vkWaitForFences(context->device, 1, &session->fence, VK_TRUE, UINT64_MAX) == VK_SUCCESS);
-    REQUIRE(vk->vkResetFences(context->device, 1, &session->fence) == VK_SUCCESS);
+    REQUIRE(dvk_commands_run(context, commands, session->fence, NULL) == DVK_OK);
     REQUIRE(dvk_buffer_invalidate(context, target, NULL) == DVK_OK);
     vk->vkFreeCommandBuffers(context->device, context->command_pool, 1, &commands);
 }
