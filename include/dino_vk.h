@@ -185,7 +185,9 @@ DVK_API void dvk_image_free(dvk_image *image);
 typedef enum dvk_precision {
     DVK_PRECISION_AUTO = 0, /* as the checkpoint stores its matrices: F16 files fp16, F32 and BF16 files fp32 */
     DVK_PRECISION_FP32 = 1,
-    DVK_PRECISION_FP16 = 2 /* matrices stored as fp16 on the device; arithmetic stays fp32 */
+    DVK_PRECISION_FP16 = 2, /* matrices stored as fp16 on the device; arithmetic stays fp32 */
+    DVK_PRECISION_INT8 = 3  /* matrices stored as int8 with one scale for each output channel, made at load (symmetric,
+                               to nearest); a quarter of fp32's memory; arithmetic stays fp32 */
 } dvk_precision;
 
 typedef struct dvk_model dvk_model;

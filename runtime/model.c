@@ -17,6 +17,20 @@ static const char *dtype_name(dvk_dtype dtype) {
     return "?";
 }
 
+static dvk_weight_type weight_type(dvk_precision precision, const dvk_checkpoint *checkpoint) {
+    if (precision == DVK_PRECISION_AUTO)
+        precision = checkpoint->matrix_dtype == DVK_DTYPE_F16 ? DVK_PRECISION_FP16 : DVK_PRECISION_FP32;
+    return precision == DVK_PRECISION_INT8   ? DVK_WEIGHT_INT8
+           : precision == DVK_PRECISION_FP16 ? DVK_WEIGHT_FP16
+                                             : DVK_WEIGHT_FP32;
+}
+
+static dvk_precision precision_of(dvk_weight_type type) {
+    return type == DVK_WEIGHT_INT8   ? DVK_PRECISION_INT8
+           : type == DVK_WEIGHT_FP16 ? DVK_PRECISION_FP16
+                                     : DVK_PRECISION_FP32;
+}
+
 static void fill_info(dvk_model *model, const dvk_checkpoint *checkpoint) {
     const dvk_vit_config *config = &checkpoint->config;
     dvk_model_info *info = &model->info;
@@ -34,7 +48,7 @@ static void fill_info(dvk_model *model, const dvk_checkpoint *checkpoint) {
     info->position_grid_width = config->grid_width;
     info->position_grid_height = config->grid_height;
     info->has_pooler = checkpoint->pooler.weight != NULL;
-    info->precision = model->weights.type == DVK_WEIGHT_FP16 ? DVK_PRECISION_FP16 : DVK_PRECISION_FP32;
+    info->precision = precision_of(model->weights.type);
     snprintf(info->stored_dtype, sizeof(info->stored_dtype), "%s", dtype_name(checkpoint->matrix_dtype));
     info->parameters = checkpoint->parameters;
     info->device_bytes = model->weights.device_bytes;
@@ -51,7 +65,7 @@ dvk_result dvk_model_load(dvk_context *context, const dvk_model_params *params, 
     if (!params || !model_out)
         return dvk_fail(error, DVK_ERROR_INVALID_ARGUMENT, "dvk_model_load: params or model is NULL");
     if (params->precision != DVK_PRECISION_AUTO && params->precision != DVK_PRECISION_FP32 &&
-        params->precision != DVK_PRECISION_FP16)
+        params->precision != DVK_PRECISION_FP16 && params->precision != DVK_PRECISION_INT8)
         return dvk_fail(error, DVK_ERROR_INVALID_ARGUMENT, "dvk_model_load: %d is no dvk_precision",
                         (int)params->precision);
     dvk_checkpoint checkpoint;
@@ -63,12 +77,11 @@ dvk_result dvk_model_load(dvk_context *context, const dvk_model_params *params, 
         dvk_checkpoint_close(&checkpoint);
         return dvk_fail_memory(error, sizeof(*model));
     }
-    bool half = params->precision == DVK_PRECISION_FP16 ||
-                (params->precision == DVK_PRECISION_AUTO && checkpoint.matrix_dtype == DVK_DTYPE_F16);
     model->context = context;
     model->config = checkpoint.config;
     model->preprocess = checkpoint.preprocess;
-    status = dvk_weights_create(context, &checkpoint, half ? DVK_WEIGHT_FP16 : DVK_WEIGHT_FP32, &model->weights, error);
+    status =
+        dvk_weights_create(context, &checkpoint, weight_type(params->precision, &checkpoint), &model->weights, error);
     if (status == DVK_OK)
         fill_info(model, &checkpoint);
     dvk_checkpoint_close(&checkpoint);

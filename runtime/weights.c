@@ -20,6 +20,8 @@ typedef struct builder {
     dvk_uploader *uploader; /* NULL when there is no device: check only */
     void *packed;           /* room for DVK_PACK_ROWS rows of the widest matrix, or its bias, or two norm vectors */
     size_t packed_bytes;
+    float *scales; /* int8: one for each column of the widest matrix */
+    size_t scales_bytes;
     float scratch[DVK_PACK_ROWS];
 } builder;
 
@@ -43,11 +45,12 @@ static dvk_result place(builder *build, VkDeviceSize size, uint32_t stride, dvk_
     return DVK_OK;
 }
 
-static dvk_result send(builder *build, const dvk_slice *slice, VkDeviceSize offset, size_t bytes, dvk_error *error) {
+static dvk_result send(builder *build, const dvk_slice *slice, VkDeviceSize offset, const void *values, size_t bytes,
+                       dvk_error *error) {
     if (!build->uploader)
         return DVK_OK;
-    return dvk_upload(build->uploader, build->packed, bytes, &build->weights->blocks[slice->block],
-                      slice->offset + offset, error);
+    return dvk_upload(build->uploader, values, bytes, &build->weights->blocks[slice->block], slice->offset + offset,
+                      error);
 }
 
 static dvk_result add_matrix(builder *build, dvk_matrix *matrix, dvk_slice *slice, dvk_error *error) {
@@ -58,19 +61,30 @@ static dvk_result add_matrix(builder *build, dvk_matrix *matrix, dvk_slice *slic
     if (!build->filling) {
         if (build->packed_bytes < row_bytes * DVK_PACK_ROWS)
             build->packed_bytes = row_bytes * DVK_PACK_ROWS;
+        if (build->scales_bytes < dvk_matrix_bias_bytes(matrix))
+            build->scales_bytes = dvk_matrix_bias_bytes(matrix);
         return place(build, dvk_matrix_bytes(matrix), dvk_matrix_stride(matrix), slice, error);
     }
+    if (matrix->type == DVK_WEIGHT_INT8)
+        dvk_pack_scales(matrix, build->scratch, build->scales);
     dvk_result status = DVK_OK;
+    VkDeviceSize offset = 0;
     for (uint32_t row = 0; row < depth && status == DVK_OK; row += DVK_PACK_ROWS) {
         uint32_t rows = depth - row < DVK_PACK_ROWS ? depth - row : DVK_PACK_ROWS;
-        status = dvk_pack_rows(matrix, row, rows, build->scratch, build->packed, error);
+        status = dvk_pack_rows(matrix, row, rows, build->scratch, build->scales, build->packed, error);
         if (status == DVK_OK)
-            status = send(build, slice, row * (VkDeviceSize)row_bytes, rows * row_bytes, error);
+            status = send(build, slice, offset, build->packed, rows * row_bytes, error);
+        offset += rows * row_bytes;
+    }
+    size_t float_bytes = dvk_matrix_bias_bytes(matrix);
+    if (status == DVK_OK && matrix->type == DVK_WEIGHT_INT8) {
+        status = send(build, slice, offset, build->scales, float_bytes, error);
+        offset += float_bytes;
     }
     if (status == DVK_OK)
         status = dvk_pack_bias(matrix, build->packed, error);
     if (status == DVK_OK)
-        status = send(build, slice, depth * (VkDeviceSize)row_bytes, dvk_matrix_bias_bytes(matrix), error);
+        status = send(build, slice, offset, build->packed, float_bytes, error);
     return status;
 }
 
@@ -99,7 +113,7 @@ static dvk_result add_norm(builder *build, const dvk_linear *norm, dvk_slice *sl
     if (status == DVK_OK)
         status = dvk_unpack_tensor(build->checkpoint->name, norm->bias, values + columns, error);
     if (status == DVK_OK)
-        status = send(build, slice, 0, bytes, error);
+        status = send(build, slice, 0, values, bytes, error);
     return status;
 }
 
@@ -194,8 +208,9 @@ static dvk_result allocate_blocks(dvk_context *context, builder *build, dvk_erro
 static dvk_result fill(dvk_context *context, builder *build, dvk_error *error) {
     build->filling = true;
     build->packed = malloc(build->packed_bytes);
-    if (!build->packed)
-        return dvk_fail_memory(error, build->packed_bytes);
+    build->scales = malloc(build->scales_bytes);
+    if (!build->packed || !build->scales)
+        return dvk_fail_memory(error, build->packed_bytes + build->scales_bytes);
     if (!context)
         return walk(build, error);
     dvk_result status = allocate_blocks(context, build, error);
@@ -234,6 +249,7 @@ dvk_result dvk_weights_create(dvk_context *context, const dvk_checkpoint *checkp
     if (status == DVK_OK)
         status = fill(context, &build, error);
     free(build.packed);
+    free(build.scales);
     free(build.block_sizes);
     if (status != DVK_OK)
         dvk_weights_destroy(context, weights);

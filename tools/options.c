@@ -71,7 +71,7 @@ void print_help(void) {
           "  -d, --device INDEX|NAME|UUID\n"
           "                             a device of `dino-vk devices`; else the best: a software driver is\n"
           "                             taken only where nothing else is\n"
-          "      --precision auto|fp32|fp16\n"
+          "      --precision auto|fp32|fp16|int8w\n"
           "                             how the matrices are stored on the device (auto: as in the file)\n"
           "      --no-cache             keep no compiled pipelines in $XDG_CACHE_HOME/dino-vk or\n"
           "                             ~/.cache/dino-vk\n"
@@ -135,8 +135,22 @@ const char *tokens_name(dvk_output tokens) {
     }
 }
 
+struct choice {
+    const char *name;
+    int value;
+};
+
+static const struct choice precisions[] = {{"auto", DVK_PRECISION_AUTO},
+                                           {"fp32", DVK_PRECISION_FP32},
+                                           {"fp16", DVK_PRECISION_FP16},
+                                           {"int8w", DVK_PRECISION_INT8},
+                                           {NULL, 0}};
+
 const char *precision_name(dvk_precision precision) {
-    return precision == DVK_PRECISION_FP16 ? "fp16" : precision == DVK_PRECISION_FP32 ? "fp32" : "auto";
+    for (size_t i = 0; precisions[i].name; i++)
+        if (precisions[i].value == (int)precision)
+            return precisions[i].name;
+    return "auto";
 }
 
 /* Digits alone: strtoul would also take signs and spaces. *rest is what follows them. */
@@ -188,11 +202,6 @@ static int parse_threshold(const char *text, struct options *options) {
     return 0;
 }
 
-struct choice {
-    const char *name;
-    int value;
-};
-
 /* `choices` ends with a NULL name. */
 static int parse_choice(const char *option, const char *text, const struct choice *choices, int *value) {
     for (const struct choice *c = choices; c->name; c++) {
@@ -209,8 +218,6 @@ static int parse_choice(const char *option, const char *text, const struct choic
     return fail(EXIT_CODE_USAGE, "%s expects %s, but '%s' was given", option, names, text);
 }
 
-static const struct choice precisions[] = {
-    {"auto", DVK_PRECISION_AUTO}, {"fp32", DVK_PRECISION_FP32}, {"fp16", DVK_PRECISION_FP16}, {NULL, 0}};
 static const struct choice resizes[] = {{"newest", DVK_RESIZE_NEWEST}, {"classic", DVK_RESIZE_CLASSIC}, {NULL, 0}};
 static const struct choice subcommands[] = {
     {"devices", COMMAND_DEVICES}, {"info", COMMAND_INFO}, {"fetch", COMMAND_FETCH}, {NULL, 0}};

@@ -45,6 +45,21 @@ static size_t out_count(const dvk_push_matmul *push) {
     return (size_t)(planes - 1) * push->plane_stride + (size_t)push->rows * push->out_stride;
 }
 
+/* Scales of four bits, so that byte times scale is exact. A byte cannot be NaN, so other columns have scales of NaN. */
+static void fill_bytes(matmul_case *test, uint64_t *random) {
+    const uint32_t stride = test->push.w_stride;
+    const size_t matrix = (size_t)test->push.depth * stride;
+    int8_t *bytes = (int8_t *)test->w.values;
+    float *scales = test->w.values + matrix / 4;
+    for (uint32_t c = 0; c < stride; c++)
+        scales[c] = isnan(test->weights[c]) ? poison() : (float)random_between(random, 1, 15) / 1024.0f;
+    for (size_t i = 0; i < matrix; i++) {
+        bytes[i] = (int8_t)((int)random_below(random, 255) - 127);
+        test->weights[i] = (float)bytes[i] * scales[i % stride];
+    }
+    memcpy(scales + stride, test->weights + matrix, stride * sizeof(float));
+}
+
 /* Columns that do not belong to the op are NaN: loading them is harmless, using them is not. */
 static void fill_weights(matmul_case *test, dvk_weight_type type, uint64_t *random) {
     const dvk_push_matmul *push = &test->push;
@@ -54,6 +69,10 @@ static void fill_weights(matmul_case *test, dvk_weight_type type, uint64_t *rand
         uint32_t column = (uint32_t)(i % push->w_stride);
         bool own = column >= push->first_column && column < push->first_column + push->columns;
         test->weights[i] = own ? random_value(random) : poison();
+    }
+    if (type == DVK_WEIGHT_INT8) {
+        fill_bytes(test, random);
+        return;
     }
     if (type == DVK_WEIGHT_FP32) {
         memcpy(test->w.values, test->weights, all * sizeof(float));
@@ -69,7 +88,10 @@ static void case_create(test_device *device, const dvk_variant *variant, matmul_
     const dvk_push_matmul *push = &test->push;
     test->a = array_create(device, (size_t)push->rows * push->a_stride);
     size_t matrix = (size_t)push->depth * push->w_stride;
-    test->w = array_create(device, (variant->weight == DVK_WEIGHT_FP16 ? matrix / 2 : matrix) + push->w_stride);
+    static const size_t floats_per_weight[][2] = {
+        [DVK_WEIGHT_FP32] = {1, 1}, [DVK_WEIGHT_FP16] = {2, 1}, [DVK_WEIGHT_INT8] = {4, 2}};
+    const size_t *layout = floats_per_weight[variant->weight]; /* weights in a float, rows of floats behind them */
+    test->w = array_create(device, matrix / layout[0] + layout[1] * push->w_stride);
     test->table = array_create(device, (size_t)push->table_rows * push->out_stride);
     test->out = array_create(device, out_count(push));
     for (uint32_t r = 0; r < push->rows; r++)
@@ -102,11 +124,11 @@ static void case_destroy(test_device *device, matmul_case *test) {
 }
 
 /* A sum of K + 1 products and the residual, in any order and with or without fused multiply-add, is off by at most
- * (K + 3) roundings of the sum of the magnitudes (Higham, Accuracy and Stability of Numerical Algorithms, 3.1). The
- * activations stretch that by at most 1.13, GELU's steepest slope, and add their own error: |x|/2 times that of erf or
- * tanh (2e-7, math.glsl) and some roundings, in all under 5e-7 of max(1, |x|). */
+ * (K + 3) roundings (one more for int8's scale) of the sum of the magnitudes (Higham, Accuracy and Stability of
+ * Numerical Algorithms, 3.1). The activations stretch that by at most 1.13, GELU's steepest slope, and add their own
+ * error: |x|/2 times that of erf or tanh (2e-7, math.glsl) and some roundings, in all under 5e-7 of max(1, |x|). */
 static double tolerance_of(const matmul_case *test, double bound) {
-    double sum = (test->push.depth + 3) * UNIT_ROUNDOFF * bound;
+    double sum = (test->push.depth + 4) * UNIT_ROUNDOFF * bound;
     return test->activation == DVK_ACTIVATION_NONE ? sum : 1.13 * sum + 5e-7 * fmax(1.0, bound);
 }
 
@@ -199,7 +221,10 @@ static void check_activation(test_device *device, const dvk_variant *variant, dv
     memset(test.w.values, 0, test.w.count * sizeof(float));
     if (variant->weight == DVK_WEIGHT_FP16)
         *(uint16_t *)test.w.values = half_from(1.0f);
-    else
+    else if (variant->weight == DVK_WEIGHT_INT8) {
+        *(int8_t *)test.w.values = 1;
+        test.w.values[64] = 1.0f; /* the scale, behind 4 rows of 64 bytes */
+    } else
         test.w.values[0] = 1.0f;
     for (uint32_t r = 0; r < COUNT; r++)
         test.a.values[4 * (size_t)r] = ((float)r - COUNT / 2) / 200.0f; /* -10 .. 10 */

@@ -375,7 +375,7 @@ int main(void) {
     fill_pixels();
     REQUIRE(synth_write_model("vit-tiny", MODEL, NULL));
     dvk_context *context = test_open_context(NULL);
-    for (int precision = DVK_PRECISION_FP32; precision <= DVK_PRECISION_FP16; precision++) {
+    for (int precision = DVK_PRECISION_FP32; precision <= DVK_PRECISION_INT8; precision++) {
         dvk_model *model = load(context, (dvk_precision)precision);
         CHECK(dvk_model_get_info(model)->precision == (dvk_precision)precision);
         test_replays(model);
