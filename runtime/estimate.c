@@ -39,6 +39,7 @@ dvk_result dvk_model_estimate(const dvk_model *model, const dvk_session_params *
         .weight_bytes[DVK_PRECISION_AUTO] = weights->packed_bytes[weights->type],
         .weight_bytes[DVK_PRECISION_FP32] = weights->packed_bytes[DVK_WEIGHT_FP32],
         .weight_bytes[DVK_PRECISION_FP16] = weights->packed_bytes[DVK_WEIGHT_FP16],
+        .weight_bytes[DVK_PRECISION_INT8] = weights->packed_bytes[DVK_WEIGHT_INT8],
     };
     /* Pixels and results exist twice: on the device, and mapped for the host. */
     bool whole_rows;

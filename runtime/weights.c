@@ -162,20 +162,23 @@ static dvk_result walk(builder *build, dvk_error *error) {
     return status;
 }
 
-/* Lays the weights out for every type, and for their own at last. */
+/* Lays the weights out for every type, and for their own at last: that is the one which is filled. */
 static dvk_result lay_out(builder *build, dvk_error *error) {
     dvk_weights *weights = build->weights;
-    dvk_weight_type own = weights->type, other = own == DVK_WEIGHT_FP32 ? DVK_WEIGHT_FP16 : DVK_WEIGHT_FP32;
-    const dvk_weight_type types[] = {other, own};
-    for (uint32_t i = 0; i < 2; i++) {
+    const dvk_weight_type own = weights->type;
+    const dvk_weight_type types[] = {DVK_WEIGHT_FP32, DVK_WEIGHT_FP16, DVK_WEIGHT_INT8, own};
+    for (uint32_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
         weights->type = types[i];
         build->block_count = 0;
         build->packed_bytes = 0;
+        build->scales_bytes = 0;
         dvk_result status = walk(build, error);
         if (status != DVK_OK)
             return status;
+        uint64_t sum = 0;
         for (uint32_t block = 0; block < build->block_count; block++)
-            weights->packed_bytes[types[i]] += build->block_sizes[block];
+            sum += build->block_sizes[block];
+        weights->packed_bytes[types[i]] = sum;
     }
     return DVK_OK;
 }

@@ -19,9 +19,10 @@ static void print_estimate(const dvk_model_info *info, const dvk_estimate *estim
     printf("memory        %s: weights %s (%s), one image at a time %s\n",
            format_bytes(own + estimate->session_bytes, total), format_bytes(own, weights),
            precision_name(info->precision), format_bytes(estimate->session_bytes, session));
-    dvk_precision other = info->precision == DVK_PRECISION_FP16 ? DVK_PRECISION_FP32 : DVK_PRECISION_FP16;
-    printf("              with --precision %s: weights %s\n", precision_name(other),
-           format_bytes(estimate->weight_bytes[other], weights));
+    printf("              weights by --precision: fp32 %s",
+           format_bytes(estimate->weight_bytes[DVK_PRECISION_FP32], weights));
+    printf(", fp16 %s", format_bytes(estimate->weight_bytes[DVK_PRECISION_FP16], weights));
+    printf(", int8w %s\n", format_bytes(estimate->weight_bytes[DVK_PRECISION_INT8], weights));
 }
 
 static void print_info(const dvk_model_info *info, const dvk_estimate *estimate, const char *licence) {
@@ -86,10 +87,10 @@ static void print_info_json(const dvk_model_info *info, const dvk_estimate *esti
            ", \"flops\": %" PRIu64,
            estimate->width, estimate->height, estimate->grid_width, estimate->grid_height, estimate->tokens,
            estimate->flops);
-    printf(", \"weight_bytes\": {\"fp32\": %" PRIu64 ", \"fp16\": %" PRIu64 "}, \"session_bytes\": %" PRIu64
-           ", \"license\": ",
+    printf(", \"weight_bytes\": {\"fp32\": %" PRIu64 ", \"fp16\": %" PRIu64 ", \"int8w\": %" PRIu64
+           "}, \"session_bytes\": %" PRIu64 ", \"license\": ",
            estimate->weight_bytes[DVK_PRECISION_FP32], estimate->weight_bytes[DVK_PRECISION_FP16],
-           estimate->session_bytes);
+           estimate->weight_bytes[DVK_PRECISION_INT8], estimate->session_bytes);
     if (licence)
         print_json_string(stdout, licence);
     else
