@@ -13,6 +13,8 @@
  *   - Every function that can fail returns a dvk_result and takes a `dvk_error *` (may be NULL) that receives the
  *     code and one sentence saying what was expected, what was found and what to do. On failure, outputs are
  *     untouched unless stated otherwise, and nothing is leaked.
+ *   - A NULL that is not allowed, an undeclared flag or enumerator: DVK_ERROR_INVALID_ARGUMENT from every function that
+ *     returns a dvk_result, also where its own list of errors does not say so.
  *   - Params structs: zero means default. `NULL` params = all defaults, where a function says so.
  *   - Create functions write the handle only on success. Destroy functions take the handle's address, set it to
  *     NULL, and accept a NULL handle.
@@ -295,6 +297,21 @@ typedef struct dvk_session_info {
     uint64_t host_bytes;              /* of which mapped for input and output */
     double prepare_ms;                /* creating pipelines, memory and the recording */
 } dvk_session_info;
+
+/* What a session would compute and need, as dvk_session_info tells it of one that exists. */
+typedef struct dvk_estimate {
+    uint32_t batch, width, height;
+    uint32_t grid_width, grid_height;
+    uint32_t tokens;
+    uint64_t flops;
+    uint64_t weight_bytes[4]; /* device memory of the weights by dvk_precision; [AUTO]: as the model was loaded */
+    uint64_t session_bytes;   /* device memory of the session, what is mapped for input and output included */
+} dvk_estimate;
+
+/* Needs no device: the model may have been loaded without a context. params may be NULL. A device's own rounding of
+ * allocations is not in it. Errors: INVALID_ARGUMENT and UNSUPPORTED as dvk_session_create(), OUT_OF_HOST_MEMORY. */
+DVK_API dvk_result dvk_model_estimate(const dvk_model *model, const dvk_session_params *params, dvk_estimate *estimate,
+                                      dvk_error *error);
 
 /* Allocates, writes descriptor sets, and records the pass once. params may be NULL.
  * Errors: INVALID_ARGUMENT, UNSUPPORTED (beyond a limit of the device; the message says which), OUT_OF_*_MEMORY,

@@ -3,6 +3,7 @@
 #ifndef DVK_CHECKPOINT_H_
 #define DVK_CHECKPOINT_H_
 
+#include "model_files.h"
 #include "preprocess.h"
 #include "safetensors.h"
 
@@ -50,8 +51,7 @@ typedef struct dvk_checkpoint {
 
     /* what holds the memory; private to checkpoint.c */
     dvk_safetensors file;
-    void *mapping;
-    size_t mapping_size;
+    dvk_model_files files;
 } dvk_checkpoint;
 
 /* params->path or the three memory blocks; the other fields are ignored. Finite values are the caller's business. */

@@ -13,7 +13,7 @@ typedef enum dvk_plan_buffer {
     DVK_PLAN_HIDDEN,  /* [batch * tokens][D]: the residual stream */
     DVK_PLAN_NORMED,  /* [batch * tokens][D]: layer norm's output, attention's output; at the end last_hidden_state */
     DVK_PLAN_WIDE,    /* patches, then query | key | value planes, then the MLP's inner rows: never two at once */
-    DVK_PLAN_RESULTS, /* mean, pooled and attention outputs; see dvk_plan.results */
+    DVK_PLAN_RESULTS, /* mean, pooled and attention outputs; see dvk_plan.outputs */
     DVK_PLAN_WEIGHTS, /* this + block */
 } dvk_plan_buffer;
 

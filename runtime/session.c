@@ -16,9 +16,8 @@ static double now_ms(void) {
 
 /* ------------------------------------------------------------------------------------------------ create */
 
-static dvk_result make_plan(dvk_session *session, const dvk_session_params *params, dvk_error *error) {
-    const dvk_model *model = session->model;
-    const dvk_context *context = model->context;
+dvk_result dvk_session_plan(const dvk_model *model, const dvk_context *context, const dvk_session_params *params,
+                            dvk_plan *plan, uint32_t *outputs, dvk_error *error) {
     dvk_plan_request request = {
         .config = &model->config,
         .weights = &model->weights,
@@ -45,7 +44,7 @@ static dvk_result make_plan(dvk_session *session, const dvk_session_params *para
         return dvk_fail(error, DVK_ERROR_UNSUPPORTED,
                         "the model %s has no pooler, so it has no pooled output: ask for CLS, mean or patches",
                         model->info.name);
-    session->outputs = request.outputs;
+    *outputs = request.outputs;
     for (uint32_t kernel = 0; kernel < DVK_KERNEL_COUNT; kernel++) {
         bool attention = kernel == DVK_KERNEL_ATTENTION || kernel == DVK_KERNEL_ATTENTION_ROW;
         dvk_result status = dvk_variant_choose(
@@ -54,25 +53,29 @@ static dvk_result make_plan(dvk_session *session, const dvk_session_params *para
         if (status != DVK_OK)
             return status;
     }
-    dvk_result status = dvk_plan_create(&request, &session->plan, error);
-    for (uint32_t i = 0; i < session->plan.op_count && status == DVK_OK; i++) {
-        const dvk_op *op = &session->plan.ops[i];
+    dvk_result status = dvk_plan_create(&request, plan, error);
+    for (uint32_t i = 0; i < plan->op_count && status == DVK_OK; i++) {
+        const dvk_op *op = &plan->ops[i];
         uint32_t grid[3];
         if (!dvk_fold_grid(op->push.groups.group_end, context->limits.maxComputeWorkGroupCount, grid))
             status = dvk_fail(error, DVK_ERROR_UNSUPPORTED,
                               "%s needs %u workgroups, more than the device dispatches: use a smaller size or batch",
                               op->label, op->push.groups.group_end);
     }
+    if (status != DVK_OK)
+        dvk_plan_free(plan);
     return status;
+}
+
+uint64_t dvk_session_row_bytes(const dvk_model *model, const dvk_plan *plan, uint32_t outputs, bool *whole_rows) {
+    *whole_rows = (outputs & (DVK_OUTPUT_BIT(DVK_OUTPUT_LAST_HIDDEN_STATE) | DVK_OUTPUT_BIT(DVK_OUTPUT_PATCHES))) != 0;
+    return 4ull * model->config.hidden_size * plan->batch * (*whole_rows ? plan->tokens : 1);
 }
 
 static dvk_result make_buffers(dvk_session *session, dvk_error *error) {
     dvk_context *context = session->model->context;
     const dvk_plan *plan = &session->plan;
-    uint64_t row_bytes = 4ull * session->model->config.hidden_size;
-    session->whole_rows =
-        (session->outputs & (DVK_OUTPUT_BIT(DVK_OUTPUT_LAST_HIDDEN_STATE) | DVK_OUTPUT_BIT(DVK_OUTPUT_PATCHES))) != 0;
-    session->results_offset = plan->batch * row_bytes * (session->whole_rows ? plan->tokens : 1);
+    session->results_offset = dvk_session_row_bytes(session->model, plan, session->outputs, &session->whole_rows);
     dvk_result status = DVK_OK;
     for (uint32_t i = 0; i < DVK_PLAN_OWN_BUFFERS && status == DVK_OK; i++)
         if (plan->buffer_bytes[i])
@@ -277,7 +280,7 @@ dvk_result dvk_session_create(dvk_model *model, const dvk_session_params *params
     if (!session)
         return dvk_fail_memory(error, sizeof(*session));
     session->model = model;
-    dvk_result status = make_plan(session, params, error);
+    dvk_result status = dvk_session_plan(model, model->context, params, &session->plan, &session->outputs, error);
     if (status == DVK_OK)
         status = make_buffers(session, error);
     if (status == DVK_OK)

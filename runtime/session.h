@@ -23,4 +23,12 @@ struct dvk_session {
     VkFence fence;
 };
 
+/* The plan of a session with these params on a device of which only the limits, the class and the features are looked
+ * at; *outputs: those asked for, or the default. To be freed with dvk_plan_free(). */
+dvk_result dvk_session_plan(const dvk_model *model, const dvk_context *context, const dvk_session_params *params,
+                            dvk_plan *plan, uint32_t *outputs, dvk_error *error);
+
+/* How much of last_hidden_state is read back: every token, or the CLS rows alone. */
+uint64_t dvk_session_row_bytes(const dvk_model *model, const dvk_plan *plan, uint32_t outputs, bool *whole_rows);
+
 #endif

@@ -162,6 +162,27 @@ static dvk_result walk(builder *build, dvk_error *error) {
     return status;
 }
 
+/* Lays the weights out for every type, and for their own at last: that is the one which is filled. */
+static dvk_result lay_out(builder *build, dvk_error *error) {
+    dvk_weights *weights = build->weights;
+    const dvk_weight_type own = weights->type;
+    const dvk_weight_type types[] = {DVK_WEIGHT_FP32, DVK_WEIGHT_FP16, DVK_WEIGHT_INT8, own};
+    for (uint32_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
+        weights->type = types[i];
+        build->block_count = 0;
+        build->packed_bytes = 0;
+        build->scales_bytes = 0;
+        dvk_result status = walk(build, error);
+        if (status != DVK_OK)
+            return status;
+        uint64_t sum = 0;
+        for (uint32_t block = 0; block < build->block_count; block++)
+            sum += build->block_sizes[block];
+        weights->packed_bytes[types[i]] = sum;
+    }
+    return DVK_OK;
+}
+
 static dvk_result copy_to_host(const dvk_checkpoint *checkpoint, const dvk_tensor *tensor, float **values,
                                dvk_error *error) {
     *values = malloc((size_t)tensor->elements * sizeof(float));
@@ -227,7 +248,7 @@ dvk_result dvk_weights_create(dvk_context *context, const dvk_checkpoint *checkp
     if (status == DVK_OK)
         status = copy_to_host(checkpoint, checkpoint->position_embeddings, &weights->positions, error);
     if (status == DVK_OK)
-        status = walk(&build, error);
+        status = lay_out(&build, error);
     if (status == DVK_OK)
         status = fill(context, &build, error);
     free(build.packed);

@@ -19,6 +19,8 @@ static int dispatch(const struct options *options) {
         return command_devices(options);
     case COMMAND_INFO:
         return command_info(options);
+    case COMMAND_FETCH:
+        return command_fetch(options);
     case COMMAND_RUN:
         break;
     }

@@ -249,16 +249,16 @@ static void test_paths(void) {
     check_path("nowhere", DVK_ERROR_IO, "nowhere does not exist, expected a model directory");
     check_path("nowhere/model.safetensors", DVK_ERROR_IO, "does not exist");
     check_path("", DVK_ERROR_IO, "does not exist");
-    check_path("bad/config.json", UNSUPPORTED, "expected a directory or a .safetensors file");
+    check_path("bad/config.json", UNSUPPORTED, "expected a directory, a .safetensors file or what torch.save");
     remove("bad/pytorch_model.bin");
     remove("bad/model.safetensors.index.json");
     remove("bad/model.safetensors");
     check_path("bad", DVK_ERROR_IO, "bad/model.safetensors does not exist");
     write_blob("bad", "model.safetensors.index.json", "{}", 2);
-    check_path("bad", UNSUPPORTED, "model.safetensors.index.json");
+    check_path("bad", BAD, "bad/model.safetensors.index.json: \"weight_map\" must be");
+    remove("bad/model.safetensors.index.json");
     write_blob("bad", "pytorch_model.bin", "PK", 2);
-    check_path("bad/", UNSUPPORTED,
-               "bad/ has pytorch_model.bin but no model.safetensors; convert it there with: python3");
+    check_path("bad/", UNSUPPORTED, "bad/pytorch_model.bin is no model");
     write_blob("bad", "model.safetensors", "", 0);
     check_path("bad", BAD, "bad/model.safetensors has 0 bytes");
     remove("bad/model.safetensors");
@@ -276,6 +276,7 @@ static void test_paths(void) {
     check_path("bad", DVK_ERROR_IO, "bad/preprocessor_config.json does not exist; it says how images are resized");
     remove("bad/config.json");
     check_path("bad", DVK_ERROR_IO, "bad/config.json does not exist");
+    write_blob("bad", "model.safetensors", weights.bytes, weights.size);
     char *huge = malloc((16u << 20) + 2);
     REQUIRE(huge);
     memset(huge, ' ', (16u << 20) + 1);

@@ -81,7 +81,7 @@ static void test_dtypes_and_names(void) {
                     check_tiny(&c, expected[dtype], mixed ? DVK_DTYPE_F32 : expected[dtype], pooler);
                     CHECK(!strcmp(c.name, "forms"));
                     dvk_checkpoint_close(&c);
-                    CHECK(!c.layers && !c.mapping && !c.file.tensors);
+                    CHECK(!c.layers && !c.files.mappings && !c.file.tensors);
                 }
 }
 
@@ -128,7 +128,7 @@ static void test_places(void) {
                                .safetensors_size = weights.size};
     dvk_error error = {0};
     REQUIRE(dvk_checkpoint_open(&params, &c, &error) == DVK_OK);
-    CHECK(!strcmp(c.name, "memory") && !c.mapping);
+    CHECK(!strcmp(c.name, "memory") && !c.files.mappings);
     check_tiny(&c, DVK_DTYPE_F32, DVK_DTYPE_F32, true);
     dvk_checkpoint_close(&c);
     params.name = "the tiny one";
@@ -171,7 +171,7 @@ static void test_large(void) {
     const double ms = 1e3 * (double)(end.tv_sec - start.tv_sec) + 1e-6 * (double)(end.tv_nsec - start.tv_nsec);
     printf("dino-vits8 opened in %.2f ms\n", ms);
     CHECK(c.config.layers == 12 && c.config.head_dim == 64 && c.position_embeddings->shape[1] == 785);
-    CHECK(c.mapping_size == 86703032 && c.parameters == 21670272);
+    CHECK(c.files.mappings[0].size == 86703032 && c.parameters == 21670272);
 #ifdef __linux__
     /* Resident pages of the mapping: VmRSS of file pages would count others', so ask for this mapping's own line. */
     char line[256];
@@ -181,7 +181,7 @@ static void test_large(void) {
     REQUIRE(maps);
     while (fgets(line, sizeof(line), maps)) {
         if (sscanf(line, "%lx-", &begin) == 1 && strchr(line, '-') && strchr(line, '-') < strchr(line, ' '))
-            ours = begin == (unsigned long)(uintptr_t)c.mapping;
+            ours = begin == (unsigned long)(uintptr_t)c.files.mappings[0].data;
         if (ours && sscanf(line, "Rss: %lu", &kilobytes) == 1) {
             found = true;
             break;
@@ -192,7 +192,7 @@ static void test_large(void) {
     CHECK_MESSAGE(found && kilobytes <= 4096, "%lu KB resident", kilobytes);
 #endif
     /* Byte for byte the file that the golden outputs of dino-vits8 were computed on. */
-    CHECK(synth_fnv1a64(c.mapping, c.mapping_size) == 0xf437c8d7fbceb357);
+    CHECK(synth_fnv1a64(c.files.mappings[0].data, c.files.mappings[0].size) == 0xf437c8d7fbceb357);
     dvk_checkpoint_close(&c);
     remove("large/model.safetensors");
 }

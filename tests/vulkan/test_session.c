@@ -347,6 +347,46 @@ static void test_two_contexts(dvk_context *first, dvk_model *first_model) {
 }
 
 /* A copy forth and one back without a barrier: the layer has to see it, or its silence elsewhere means nothing. */
+/* dvk_model_estimate() of a model without a device against sessions that exist. A device may round every allocation up:
+ * to 64 KiB, where it has pages of that size. */
+static void test_estimate(dvk_context *context) {
+    static const dvk_precision precisions[] = {DVK_PRECISION_FP32, DVK_PRECISION_FP16, DVK_PRECISION_INT8};
+    static const dvk_session_params cases[] = {{0},
+                                               {.batch = 3, .outputs = ALL_OUTPUTS},
+                                               {.width = 72, .height = 48, .outputs = DVK_OUTPUT_BIT(DVK_OUTPUT_MEAN)}};
+    for (size_t i = 0; i < 9; i++) {
+        dvk_model *unloaded = load(NULL, precisions[i / 3]), *model = load(context, precisions[i / 3]);
+        dvk_session *session = open_session(model, cases[i % 3]);
+        const dvk_session_info *info = dvk_session_get_info(session);
+        uint64_t weights = dvk_model_get_info(model)->device_bytes, slack = 65536;
+        dvk_estimate estimate;
+        REQUIRE(dvk_model_estimate(unloaded, i % 3 ? &cases[i % 3] : NULL, &estimate, NULL) == DVK_OK);
+        CHECK(estimate.batch == info->batch && estimate.width == info->width && estimate.height == info->height);
+        CHECK(estimate.grid_width == info->grid_width && estimate.grid_height == info->grid_height);
+        CHECK(estimate.tokens == info->tokens && estimate.flops == info->flops);
+        CHECK(estimate.weight_bytes[DVK_PRECISION_AUTO] == estimate.weight_bytes[precisions[i / 3]]);
+        uint64_t told = estimate.weight_bytes[precisions[i / 3]];
+        CHECK_MESSAGE(told <= weights && weights < told + model->weights.block_count * slack,
+                      "weights of %llu bytes, estimated %llu", (unsigned long long)weights, (unsigned long long)told);
+        CHECK_MESSAGE(estimate.session_bytes <= info->device_bytes &&
+                          info->device_bytes < estimate.session_bytes + (DVK_PLAN_OWN_BUFFERS + 2) * slack,
+                      "a session of %llu bytes, estimated %llu", (unsigned long long)info->device_bytes,
+                      (unsigned long long)estimate.session_bytes);
+        dvk_session_destroy(&session);
+        dvk_model_destroy(&model);
+        dvk_model_destroy(&unloaded);
+    }
+    dvk_model *model = load(NULL, DVK_PRECISION_AUTO);
+    dvk_estimate estimate;
+    CHECK(dvk_model_estimate(model, &(dvk_session_params){.width = 4, .height = 4}, &estimate, NULL) ==
+          DVK_ERROR_INVALID_ARGUMENT);
+    CHECK(dvk_model_estimate(model, &(dvk_session_params){.batch = UINT32_MAX}, &estimate, NULL) ==
+          DVK_ERROR_UNSUPPORTED);
+    CHECK(dvk_model_estimate(NULL, NULL, &estimate, NULL) == DVK_ERROR_INVALID_ARGUMENT);
+    CHECK(dvk_model_estimate(model, NULL, NULL, NULL) == DVK_ERROR_INVALID_ARGUMENT);
+    dvk_model_destroy(&model);
+}
+
 static void test_planted_hazard(dvk_model *model) {
     dvk_context *context = model->context;
     if (!context->instance.messenger)
@@ -392,6 +432,7 @@ int main(void) {
     test_misuse(model);
     test_large_upload(context);
     test_two_contexts(context, model);
+    test_estimate(context);
     CHECK(test_validation_messages_ == 0);
     test_planted_hazard(model);
     dvk_model_destroy(&model);
