@@ -14,19 +14,21 @@ void main() {
     uint group = linear_group();
     bool live = group < push.group_end;
     uint tokens = live ? push.tokens : 0;
-    uint tiles = divide_up(push.tokens, LOCAL_SIZE * QUERIES);
+    uint tiles = divide_up(push.queries, LOCAL_SIZE * QUERIES);
     uint first_query = group % tiles * LOCAL_SIZE * QUERIES + lane();
     uint head = group / tiles % push.heads;
     uint image = live ? group / tiles / push.heads : 0;
     uint stride4 = push.row_stride / 4;
-    uint base = image * push.tokens * stride4 + head * DIM4; // the image's first token, this head
+    uint base = image * push.tokens * stride4 + head * DIM4; // the image's first key, this head
+    uint first_q = image * push.query_step * stride4 + head * DIM4;
+    uint first_result = image * push.queries * stride4 + head * DIM4;
 
     vec4 query[QUERIES][DIM4];
     vec4 sum[QUERIES][DIM4];
     float largest[QUERIES];
     float total[QUERIES];
     [[unroll]] for (uint j = 0; j < QUERIES; j++) {
-        uint row = base + min(first_query + j * LOCAL_SIZE, push.tokens - 1) * stride4;
+        uint row = first_q + min(first_query + j * LOCAL_SIZE, push.queries - 1) * stride4;
         [[unroll]] for (uint i = 0; i < DIM4; i++) {
             query[j][i] = q[row + i];
             sum[j][i] = vec4(0.0);
@@ -87,9 +89,9 @@ void main() {
 
     [[unroll]] for (uint j = 0; j < QUERIES; j++) {
         uint token = first_query + j * LOCAL_SIZE;
-        if (live && token < push.tokens) {
+        if (live && token < push.queries) {
             [[unroll]] for (uint i = 0; i < DIM4; i++) {
-                result[base + token * stride4 + i] = sum[j][i] / total[j];
+                result[first_result + token * stride4 + i] = sum[j][i] / total[j];
             }
         }
     }

@@ -42,8 +42,7 @@ static void linear(const dvk_linear *layer, const double *in, size_t rows, size_
     free(bias);
 }
 
-static void layer_norm(const dvk_linear *norm, double epsilon, const double *in, size_t rows, size_t size,
-                       double *out) {
+static void layer_norm(const dvk_norm *norm, double epsilon, const double *in, size_t rows, size_t size, double *out) {
     double *weight = load(norm->weight), *bias = load(norm->bias);
     for (size_t row = 0; row < rows; row++) {
         const double *x = in + row * size;
@@ -67,6 +66,10 @@ static double activate(dvk_activation activation, double x) {
         return x / 2 * (1 + tanh(sqrt(2 / acos(-1)) * (x + 0.044715 * x * x * x)));
     case DVK_ACTIVATION_TANH:
         return tanh(x);
+    case DVK_ACTIVATION_QUICK_GELU:
+        return x / (1 + exp(-1.702 * x));
+    case DVK_ACTIVATION_SILU:
+        return x / (1 + exp(-x));
     case DVK_ACTIVATION_NONE:
         break;
     }
@@ -151,8 +154,11 @@ static void embed(const dvk_checkpoint *checkpoint, const float *pixels, size_t 
     if (!stored || !positions)
         abort();
     dvk_tensor_to_float(checkpoint->position_embeddings, 0, checkpoint->position_embeddings->elements, stored);
-    dvk_interpolate_positions(stored, config->grid_height, config->grid_width, (uint32_t)rows, (uint32_t)columns,
-                              (uint32_t)size, positions);
+    memcpy(positions, stored, size * sizeof(float));
+    if (dvk_interpolate_positions(stored + size, config->grid_height, config->grid_width, (uint32_t)rows,
+                                  (uint32_t)columns, (uint32_t)size, (dvk_position_resize){0}, positions + size,
+                                  NULL) != DVK_OK)
+        abort();
     for (size_t p = 0; p < rows * columns; p++)
         for (size_t i = 0; i < depth; i++) {
             size_t channel = i / (patch * patch), y = i / patch % patch, x = i % patch;
