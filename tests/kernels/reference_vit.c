@@ -57,7 +57,7 @@ static void apply_linear(const dvk_linear *linear, uint32_t rows, uint32_t in, u
     free(w);
 }
 
-static void apply_norm(const dvk_linear *norm, uint32_t rows, uint32_t columns, float epsilon, const double *in,
+static void apply_norm(const dvk_norm *norm, uint32_t rows, uint32_t columns, float epsilon, const double *in,
                        double *out) {
     const dvk_push_layernorm push = {.rows = rows, .columns = columns, .epsilon = epsilon};
     double *weight = read_tensor(norm->weight, columns), *bias = read_tensor(norm->bias, columns);
