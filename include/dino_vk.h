@@ -13,6 +13,8 @@
  *   - Every function that can fail returns a dvk_result and takes a `dvk_error *` (may be NULL) that receives the
  *     code and one sentence saying what was expected, what was found and what to do. On failure, outputs are
  *     untouched unless stated otherwise, and nothing is leaked.
+ *   - A NULL that is not allowed, an undeclared flag or enumerator: DVK_ERROR_INVALID_ARGUMENT from every function that
+ *     returns a dvk_result, also where its own list of errors does not say so.
  *   - Params structs: zero means default. `NULL` params = all defaults, where a function says so.
  *   - Create functions write the handle only on success. Destroy functions take the handle's address, set it to
  *     NULL, and accept a NULL handle.
@@ -135,7 +137,7 @@ typedef struct dvk_context_params {
     dvk_log_callback log; /* may be NULL */
     void *log_user;
     dvk_log_level log_level; /* messages above this level are not formatted */
-    /* Where the pipeline cache is kept between runs: an existing or creatable directory, or NULL for no cache. The
+    /* Where the pipeline cache is kept between runs: an existing or creatable directory; NULL or "" for no cache. The
      * file is ignored and rebuilt when it is damaged or of another driver; failing to write it is never an error. */
     const char *cache_dir;
     /* Ask for VK_LAYER_KHRONOS_validation with synchronisation validation; its messages arrive at `log` as errors.
@@ -185,7 +187,9 @@ DVK_API void dvk_image_free(dvk_image *image);
 typedef enum dvk_precision {
     DVK_PRECISION_AUTO = 0, /* as the checkpoint stores its matrices: F16 files fp16, F32 and BF16 files fp32 */
     DVK_PRECISION_FP32 = 1,
-    DVK_PRECISION_FP16 = 2 /* matrices stored as fp16 on the device; arithmetic stays fp32 */
+    DVK_PRECISION_FP16 = 2, /* matrices stored as fp16 on the device; arithmetic stays fp32 */
+    DVK_PRECISION_INT8 = 3  /* matrices stored as int8 with one scale for each output channel, made at load (symmetric,
+                               to nearest); a quarter of fp32's memory; arithmetic stays fp32 */
 } dvk_precision;
 
 typedef struct dvk_model dvk_model;
@@ -210,7 +214,11 @@ typedef struct dvk_model_info {
     uint32_t patch_size;                /* pixels a side */
     uint32_t image_width, image_height; /* the preprocessor's size: what width = height = 0 in a session means */
     uint32_t position_grid_width, position_grid_height; /* patches a side in the checkpoint's position table */
-    bool has_pooler;
+    uint32_t prefix_tokens;  /* before the patch tokens: CLS, a distillation token, registers */
+    bool has_cls;            /* token 0 is a CLS token */
+    bool has_pooler;         /* DVK_OUTPUT_POOLED can be had */
+    uint32_t label_count;    /* of DVK_OUTPUT_LOGITS; 0: the model does not classify */
+    uint32_t embedding_size; /* of DVK_OUTPUT_EMBEDDING; 0: the model has none */
     dvk_precision precision; /* as stored on the device; never AUTO */
     char stored_dtype[8];    /* "F32", "F16" or "BF16": the file's matrices */
     uint64_t parameters;     /* how many numbers the used tensors hold */
@@ -234,6 +242,10 @@ DVK_API void dvk_model_destroy(dvk_model **model);
 /* Valid until the model is destroyed. */
 DVK_API const dvk_model_info *dvk_model_get_info(const dvk_model *model);
 
+/* The name of a class of DVK_OUTPUT_LOGITS, as config.json's id2label has it; NULL where the file names none, and from
+ * label_count on. Valid until the model is destroyed. */
+DVK_API const char *dvk_model_label(const dvk_model *model, uint32_t index);
+
 /* --------------------------------------------------------------------------------------------- preprocess */
 
 typedef enum dvk_resize_order {
@@ -253,22 +265,32 @@ DVK_API void dvk_preprocess_size(const dvk_model *model, const dvk_preprocess_pa
 
 /* Resizes and normalises as the model's preprocessor_config.json says, bit for bit as transformers' Pillow processor.
  * pixel_values: [3][height][width] of dvk_preprocess_size(). resized (may be NULL): the resized, not normalised bytes,
- * [height][width][3], for drawing over. Runs on the CPU. Any thread. Errors: OUT_OF_HOST_MEMORY. */
+ * [height][width][3], for drawing over. Runs on the CPU. Any thread. Errors: INVALID_ARGUMENT, OUT_OF_HOST_MEMORY. */
 DVK_API dvk_result dvk_preprocess(const dvk_model *model, const dvk_preprocess_params *params, const dvk_image *image,
                                   float *pixel_values, uint8_t *resized, dvk_error *error);
 
 /* ----------------------------------------------------------------------------------------------- sessions */
 
-/* What a session computes. T = 1 + patches; patches = floor(height / patch_size) * floor(width / patch_size), row by
- * row; D = hidden_size; H = heads. Shapes are per image. */
+/* What a session computes. T = prefix_tokens + patches; patches = floor(height / patch_size) * floor(width /
+ * patch_size), row by row; D = hidden_size; H = heads. Shapes are per image.
+ *
+ * What "pooled" is depends on the model, as transformers' pooler_output does:
+ *     ViT, DeiT                       tanh(dense(CLS)), only where the checkpoint has a pooler (DINO's have none)
+ *     DINOv2, DINOv3                  the CLS token of last_hidden_state
+ *     CLIP                            the final layer norm of the CLS token; last_hidden_state itself is not normalised
+ *     SigLIP                          the attention-pooling head
+ *     ViT-MSN, I-JEPA                 none
+ * I-JEPA and SigLIP have no CLS token: CLS and ATTENTION are refused, use MEAN or POOLED. */
 typedef enum dvk_output {
-    DVK_OUTPUT_LAST_HIDDEN_STATE = 0, /* [T][D]: after the final layer norm; token 0 is CLS */
+    DVK_OUTPUT_LAST_HIDDEN_STATE = 0, /* [T][D]: after the final layer norm (CLIP: before it) */
     DVK_OUTPUT_CLS = 1,               /* [D]: token 0 of it */
-    DVK_OUTPUT_PATCHES = 2,           /* [T-1][D]: the other tokens of it */
+    DVK_OUTPUT_PATCHES = 2,           /* [T - prefix_tokens][D]: the patch tokens of it */
     DVK_OUTPUT_MEAN = 3,              /* [D]: mean of the patch tokens */
-    DVK_OUTPUT_POOLED = 4,            /* [D]: tanh(dense(CLS)); only where the checkpoint has a pooler */
+    DVK_OUTPUT_POOLED = 4,            /* [D]: see above */
     DVK_OUTPUT_ATTENTION = 5,         /* [H][T]: last layer, softmax row of the CLS token, its own column 0 included */
-    DVK_OUTPUT_COUNT = 6
+    DVK_OUTPUT_LOGITS = 6,            /* [label_count]: classifiers; DeiT with a teacher: the mean of both heads */
+    DVK_OUTPUT_EMBEDDING = 7,         /* [embedding_size]: CLIP's image_embeds, not scaled to length 1 */
+    DVK_OUTPUT_COUNT = 8
 } dvk_output;
 
 #define DVK_OUTPUT_BIT(output) (1u << (output))
@@ -280,7 +302,12 @@ typedef struct dvk_session_params {
     uint32_t width, height; /* pixels of the input; both 0: the model's preprocessor size. At least one patch. Other
                                sizes interpolate the position table as transformers' interpolate_pos_encoding. Edge
                                pixels beyond the last whole patch are unused. */
-    uint32_t outputs;       /* DVK_OUTPUT_BIT()s; 0 = CLS alone. CLS, PATCHES and LAST_HIDDEN_STATE share storage. */
+    uint32_t outputs;       /* DVK_OUTPUT_BIT()s; 0 = CLS alone, or MEAN where the model has no CLS token. CLS, PATCHES
+                               and LAST_HIDDEN_STATE share storage. */
+    /* Interpolate positions as DINO's and DINOv2's own code and older releases of transformers do: by a scale factor of
+     * (new size + 0.1) / (old size), which shifts the table by up to a twentieth of a cell at 480x480. Affects models
+     * whose positions are resized by plain bicubic, at sizes other than their own. */
+    bool dino_scale_factor;
 } dvk_session_params;
 
 typedef struct dvk_session_info {
@@ -293,6 +320,21 @@ typedef struct dvk_session_info {
     uint64_t host_bytes;              /* of which mapped for input and output */
     double prepare_ms;                /* creating pipelines, memory and the recording */
 } dvk_session_info;
+
+/* What a session would compute and need, as dvk_session_info tells it of one that exists. */
+typedef struct dvk_estimate {
+    uint32_t batch, width, height;
+    uint32_t grid_width, grid_height;
+    uint32_t tokens;
+    uint64_t flops;
+    uint64_t weight_bytes[4]; /* device memory of the weights by dvk_precision; [AUTO]: as the model was loaded */
+    uint64_t session_bytes;   /* device memory of the session, what is mapped for input and output included */
+} dvk_estimate;
+
+/* Needs no device: the model may have been loaded without a context. params may be NULL. A device's own rounding of
+ * allocations is not in it. Errors: INVALID_ARGUMENT and UNSUPPORTED as dvk_session_create(), OUT_OF_HOST_MEMORY. */
+DVK_API dvk_result dvk_model_estimate(const dvk_model *model, const dvk_session_params *params, dvk_estimate *estimate,
+                                      dvk_error *error);
 
 /* Allocates, writes descriptor sets, and records the pass once. params may be NULL.
  * Errors: INVALID_ARGUMENT, UNSUPPORTED (beyond a limit of the device; the message says which), OUT_OF_*_MEMORY,

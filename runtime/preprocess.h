@@ -22,6 +22,8 @@ typedef struct dvk_preprocess_config {
     dvk_resample resample;
     double rescale_factor; /* 1/255 where the file has none */
     double mean[3], std[3];
+    bool resize_as_float; /* DINOv3: rescale, resize without rounding, normalise; else bytes are resized, as Pillow does
+                           */
 } dvk_preprocess_config;
 
 /* "bilinear" and the like; NULL for a number that is no filter. */

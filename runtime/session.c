@@ -1,6 +1,7 @@
 #include "session.h"
 
 #include "cache_file.h"
+#include "commands.h"
 #include "upload.h"
 
 #include <stdlib.h>
@@ -15,16 +16,41 @@ static double now_ms(void) {
 
 /* ------------------------------------------------------------------------------------------------ create */
 
-static dvk_result make_plan(dvk_session *session, const dvk_session_params *params, dvk_error *error) {
-    const dvk_model *model = session->model;
-    const dvk_context *context = model->context;
+/* What the model does not have cannot be asked for. */
+static dvk_result check_outputs(const dvk_model *model, uint32_t outputs, dvk_error *error) {
+    const dvk_model_info *info = &model->info;
+    const char *instead = info->has_pooler ? "mean, pooled or patches" : "mean or patches";
+    if ((outputs & (DVK_OUTPUT_BIT(DVK_OUTPUT_CLS) | DVK_OUTPUT_BIT(DVK_OUTPUT_ATTENTION))) && !info->has_cls)
+        return dvk_fail(error, DVK_ERROR_UNSUPPORTED,
+                        "the model %s (%s) has no CLS token, so it has neither its features nor its attention: ask for "
+                        "%s",
+                        info->name, info->architecture, instead);
+    if ((outputs & DVK_OUTPUT_BIT(DVK_OUTPUT_POOLED)) && !info->has_pooler)
+        return dvk_fail(error, DVK_ERROR_UNSUPPORTED,
+                        "the model %s has no pooler, so it has no pooled output: ask for %smean or patches", info->name,
+                        info->has_cls ? "CLS, " : "");
+    if ((outputs & DVK_OUTPUT_BIT(DVK_OUTPUT_LOGITS)) && !info->label_count)
+        return dvk_fail(error, DVK_ERROR_UNSUPPORTED,
+                        "the model %s (%s) has no classifier, so it has no logits: ask for features", info->name,
+                        info->architecture);
+    if ((outputs & DVK_OUTPUT_BIT(DVK_OUTPUT_EMBEDDING)) && !info->embedding_size)
+        return dvk_fail(error, DVK_ERROR_UNSUPPORTED,
+                        "the model %s (%s) has no projection, so it has no embedding: ask for features", info->name,
+                        info->architecture);
+    return DVK_OK;
+}
+
+dvk_result dvk_session_plan(const dvk_model *model, const dvk_context *context, const dvk_session_params *params,
+                            dvk_plan *plan, uint32_t *outputs, dvk_error *error) {
     dvk_plan_request request = {
         .config = &model->config,
         .weights = &model->weights,
         .batch = params->batch ? params->batch : 1,
         .width = params->width ? params->width : model->info.image_width,
         .height = params->height ? params->height : model->info.image_height,
-        .outputs = params->outputs ? params->outputs : DVK_OUTPUT_BIT(DVK_OUTPUT_CLS),
+        .outputs = params->outputs       ? params->outputs
+                   : model->info.has_cls ? DVK_OUTPUT_BIT(DVK_OUTPUT_CLS)
+                                         : DVK_OUTPUT_BIT(DVK_OUTPUT_MEAN),
         .max_range = context->limits.maxStorageBufferRange,
         .offset_alignment = context->limits.minStorageBufferOffsetAlignment,
     };
@@ -40,38 +66,41 @@ static dvk_result make_plan(dvk_session *session, const dvk_session_params *para
     if (request.outputs >> DVK_OUTPUT_COUNT)
         return dvk_fail(error, DVK_ERROR_INVALID_ARGUMENT, "dvk_session_create: unknown output bits in 0x%x",
                         request.outputs);
-    if ((request.outputs & DVK_OUTPUT_BIT(DVK_OUTPUT_POOLED)) && !model->info.has_pooler)
-        return dvk_fail(error, DVK_ERROR_UNSUPPORTED,
-                        "the model %s has no pooler, so it has no pooled output: ask for CLS, mean or patches",
-                        model->info.name);
-    session->outputs = request.outputs;
+    dvk_result status = check_outputs(model, request.outputs, error);
+    if (status != DVK_OK)
+        return status;
+    *outputs = request.outputs;
     for (uint32_t kernel = 0; kernel < DVK_KERNEL_COUNT; kernel++) {
         bool attention = kernel == DVK_KERNEL_ATTENTION || kernel == DVK_KERNEL_ATTENTION_ROW;
-        dvk_result status = dvk_variant_choose(
-            context, (dvk_kernel)kernel, kernel == DVK_KERNEL_MATMUL ? model->weights.type : DVK_WEIGHT_NONE,
-            attention ? model->config.head_dim : 0, &request.variants[kernel], error);
+        status = dvk_variant_choose(context, (dvk_kernel)kernel,
+                                    kernel == DVK_KERNEL_MATMUL ? model->weights.type : DVK_WEIGHT_NONE,
+                                    attention ? model->config.head_dim : 0, &request.variants[kernel], error);
         if (status != DVK_OK)
             return status;
     }
-    dvk_result status = dvk_plan_create(&request, &session->plan, error);
-    for (uint32_t i = 0; i < session->plan.op_count && status == DVK_OK; i++) {
-        const dvk_op *op = &session->plan.ops[i];
+    status = dvk_plan_create(&request, plan, error);
+    for (uint32_t i = 0; i < plan->op_count && status == DVK_OK; i++) {
+        const dvk_op *op = &plan->ops[i];
         uint32_t grid[3];
         if (!dvk_fold_grid(op->push.groups.group_end, context->limits.maxComputeWorkGroupCount, grid))
             status = dvk_fail(error, DVK_ERROR_UNSUPPORTED,
                               "%s needs %u workgroups, more than the device dispatches: use a smaller size or batch",
                               op->label, op->push.groups.group_end);
     }
+    if (status != DVK_OK)
+        dvk_plan_free(plan);
     return status;
+}
+
+uint64_t dvk_session_row_bytes(const dvk_model *model, const dvk_plan *plan, uint32_t outputs, bool *whole_rows) {
+    *whole_rows = (outputs & (DVK_OUTPUT_BIT(DVK_OUTPUT_LAST_HIDDEN_STATE) | DVK_OUTPUT_BIT(DVK_OUTPUT_PATCHES))) != 0;
+    return 4ull * model->config.hidden_size * plan->batch * (*whole_rows ? plan->tokens : 1);
 }
 
 static dvk_result make_buffers(dvk_session *session, dvk_error *error) {
     dvk_context *context = session->model->context;
     const dvk_plan *plan = &session->plan;
-    uint64_t row_bytes = 4ull * session->model->config.hidden_size;
-    session->whole_rows =
-        (session->outputs & (DVK_OUTPUT_BIT(DVK_OUTPUT_LAST_HIDDEN_STATE) | DVK_OUTPUT_BIT(DVK_OUTPUT_PATCHES))) != 0;
-    session->results_offset = plan->batch * row_bytes * (session->whole_rows ? plan->tokens : 1);
+    session->results_offset = dvk_session_row_bytes(session->model, plan, session->outputs, &session->whole_rows);
     dvk_result status = DVK_OK;
     for (uint32_t i = 0; i < DVK_PLAN_OWN_BUFFERS && status == DVK_OK; i++)
         if (plan->buffer_bytes[i])
@@ -95,35 +124,59 @@ static dvk_result make_buffers(dvk_session *session, dvk_error *error) {
     return DVK_OK;
 }
 
-/* Row 0: CLS + its position; the others: patch bias + position. */
-static dvk_result upload_table(dvk_session *session, dvk_error *error) {
+static dvk_result upload_floats(dvk_session *session, const float *values, const dvk_buffer *target, dvk_error *error) {
+    dvk_uploader uploader;
+    dvk_result status = dvk_uploader_open(session->model->context, &uploader, error);
+    if (status != DVK_OK)
+        return status;
+    size_t bytes = (size_t)target->size;
+    for (size_t done = 0; done < bytes && status == DVK_OK; done += DVK_STAGING_BYTES) {
+        size_t piece = bytes - done < DVK_STAGING_BYTES ? bytes - done : DVK_STAGING_BYTES;
+        status = dvk_upload(&uploader, (const uint8_t *)values + done, piece, target, done, error);
+    }
+    if (status == DVK_OK)
+        status = dvk_upload_finish(&uploader, error);
+    dvk_uploader_close(&uploader);
+    return status;
+}
+
+/* First CLS and the like with their positions, then for every patch the patch bias + its position. */
+static dvk_result upload_table(dvk_session *session, bool dino_scale_factor, dvk_error *error) {
     const dvk_model *model = session->model;
+    const dvk_weights *weights = &model->weights;
     const dvk_plan *plan = &session->plan;
-    uint32_t size = model->config.hidden_size;
-    size_t bytes = (size_t)session->buffers[DVK_PLAN_TABLE].size;
-    float *table = malloc(bytes);
+    const size_t size = model->config.hidden_size, bytes = (size_t)session->buffers[DVK_PLAN_TABLE].size;
+    float *table = calloc(1, bytes);
     if (!table)
         return dvk_fail_memory(error, bytes);
-    dvk_interpolate_positions(model->weights.positions, model->config.grid_height, model->config.grid_width,
-                              plan->grid_height, plan->grid_width, size, table);
-    for (uint32_t token = 0; token < plan->tokens; token++) {
-        const float *add = token ? model->weights.patch_bias : model->weights.cls_token;
-        for (uint32_t i = 0; i < size; i++)
-            table[(size_t)token * size + i] += add[i];
+    memcpy(table, weights->prefix, plan->prefix * size * sizeof(float));
+    float *patches = table + plan->prefix * size;
+    dvk_result status = DVK_OK;
+    if (weights->positions) {
+        bool antialias = model->config.family->position_kind == DVK_POSITIONS_BICUBIC_ANTIALIAS;
+        dvk_position_resize resize = {.antialias = antialias, .dino_scale_factor = dino_scale_factor && !antialias};
+        status = dvk_interpolate_positions(weights->positions, model->config.grid_height, model->config.grid_width,
+                                           plan->grid_height, plan->grid_width, (uint32_t)size, resize, patches, error);
     }
-    dvk_uploader uploader;
-    dvk_result status = dvk_uploader_open(model->context, &uploader, error);
-    if (status == DVK_OK) {
-        for (size_t done = 0; done < bytes && status == DVK_OK; done += DVK_STAGING_BYTES) {
-            size_t piece = bytes - done < DVK_STAGING_BYTES ? bytes - done : DVK_STAGING_BYTES;
-            status = dvk_upload(&uploader, (const uint8_t *)table + done, piece, &session->buffers[DVK_PLAN_TABLE],
-                                done, error);
-        }
-        if (status == DVK_OK)
-            status = dvk_upload_finish(&uploader, error);
-        dvk_uploader_close(&uploader);
-    }
+    for (size_t i = 0; i < (plan->tokens - plan->prefix) * size; i++)
+        patches[i] += weights->patch_bias[i % size];
+    if (status == DVK_OK)
+        status = upload_floats(session, table, &session->buffers[DVK_PLAN_TABLE], error);
     free(table);
+    return status;
+}
+
+static dvk_result upload_angles(dvk_session *session, dvk_error *error) {
+    const dvk_buffer *target = &session->buffers[DVK_PLAN_ANGLES];
+    if (!session->plan.buffer_bytes[DVK_PLAN_ANGLES])
+        return DVK_OK;
+    float *angles = malloc((size_t)target->size);
+    if (!angles)
+        return dvk_fail_memory(error, (size_t)target->size);
+    dvk_rotary_angles(session->plan.grid_height, session->plan.grid_width, session->model->config.head_dim,
+                      session->model->config.rope_theta, angles);
+    dvk_result status = upload_floats(session, angles, target, error);
+    free(angles);
     return status;
 }
 
@@ -216,7 +269,7 @@ static void record_readback(const dvk_session *session, VkCommandBuffer commands
     };
     vk->vkCmdPipelineBarrier(commands, VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT, VK_PIPELINE_STAGE_TRANSFER_BIT, 0, 1,
                              &barrier, 0, NULL, 0, NULL);
-    const dvk_buffer *rows = &session->buffers[DVK_PLAN_NORMED];
+    const dvk_buffer *rows = &session->buffers[plan->last_buffer];
     if (session->whole_rows) {
         VkBufferCopy region = {.size = session->results_offset};
         vk->vkCmdCopyBuffer(commands, rows->handle, session->readback.handle, 1, &region);
@@ -239,20 +292,7 @@ static void record_readback(const dvk_session *session, VkCommandBuffer commands
 
 static dvk_result record(dvk_session *session, dvk_error *error) {
     dvk_context *context = session->model->context;
-    VkCommandBufferAllocateInfo info = {
-        .sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_ALLOCATE_INFO,
-        .commandPool = context->command_pool,
-        .level = VK_COMMAND_BUFFER_LEVEL_PRIMARY,
-        .commandBufferCount = 1,
-    };
-    dvk_result status =
-        dvk_check_vulkan(context->vk.vkAllocateCommandBuffers(context->device, &info, &session->commands),
-                         "vkAllocateCommandBuffers", error);
-    if (status != DVK_OK)
-        return status;
-    VkCommandBufferBeginInfo begin = {.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO};
-    status =
-        dvk_check_vulkan(context->vk.vkBeginCommandBuffer(session->commands, &begin), "vkBeginCommandBuffer", error);
+    dvk_result status = dvk_commands_begin(context, 0, &session->commands, error);
     if (status != DVK_OK)
         return status;
     record_upload(session, session->commands);
@@ -293,11 +333,13 @@ dvk_result dvk_session_create(dvk_model *model, const dvk_session_params *params
     if (!session)
         return dvk_fail_memory(error, sizeof(*session));
     session->model = model;
-    dvk_result status = make_plan(session, params, error);
+    dvk_result status = dvk_session_plan(model, model->context, params, &session->plan, &session->outputs, error);
     if (status == DVK_OK)
         status = make_buffers(session, error);
     if (status == DVK_OK)
-        status = upload_table(session, error);
+        status = upload_table(session, params->dino_scale_factor, error);
+    if (status == DVK_OK)
+        status = upload_angles(session, error);
     if (status == DVK_OK)
         status = make_pipelines(session, error);
     if (status == DVK_OK)
@@ -349,26 +391,14 @@ dvk_result dvk_session_run(dvk_session *session, const float *pixel_values, uint
         memcpy((uint8_t *)session->upload.mapped + image * session->plan.pixel_stride,
                pixel_values + image * image_floats, image_floats * sizeof(float));
     dvk_result status = dvk_buffer_flush(context, &session->upload, error);
-    if (status != DVK_OK)
-        return status;
-    VkSubmitInfo submit = {
-        .sType = VK_STRUCTURE_TYPE_SUBMIT_INFO, .commandBufferCount = 1, .pCommandBuffers = &session->commands};
-    status =
-        dvk_check_vulkan(context->vk.vkQueueSubmit(context->queue, 1, &submit, session->fence), "vkQueueSubmit", error);
     if (status == DVK_OK)
-        status = dvk_check_vulkan(context->vk.vkWaitForFences(context->device, 1, &session->fence, VK_TRUE, UINT64_MAX),
-                                  "vkWaitForFences", error);
-    if (status == DVK_OK)
-        status =
-            dvk_check_vulkan(context->vk.vkResetFences(context->device, 1, &session->fence), "vkResetFences", error);
+        status = dvk_commands_run(context, session->commands, session->fence, error);
     if (status == DVK_OK)
         status = dvk_buffer_invalidate(context, &session->readback, error);
     if (status != DVK_OK)
         return status;
     session->valid = count;
-    if (!session->cache_saved) /* here and not at creation: some drivers compile at the first dispatch */
-        dvk_pipeline_cache_save(context);
-    session->cache_saved = true;
+    dvk_pipeline_cache_save(context);
     return DVK_OK;
 }
 
@@ -383,9 +413,11 @@ uint32_t dvk_session_shape(const dvk_session *session, dvk_output output, uint32
 
 dvk_result dvk_session_read(const dvk_session *session, dvk_output output, uint32_t index, float *values,
                             size_t capacity, dvk_error *error) {
+    if (!session || !values)
+        return dvk_fail(error, DVK_ERROR_INVALID_ARGUMENT, "dvk_session_read: session or values is NULL");
     uint32_t shape[2] = {0, 0};
-    uint32_t rank = session ? dvk_session_shape(session, output, shape) : 0;
-    if (!rank || !values)
+    uint32_t rank = dvk_session_shape(session, output, shape);
+    if (!rank)
         return dvk_fail(error, DVK_ERROR_INVALID_ARGUMENT,
                         "dvk_session_read: output %d was not asked for when the session was created", (int)output);
     if (index >= session->valid)

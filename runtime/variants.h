@@ -14,13 +14,16 @@ typedef enum dvk_kernel {
     DVK_KERNEL_ATTENTION,
     DVK_KERNEL_ATTENTION_ROW,
     DVK_KERNEL_MEAN,
+    DVK_KERNEL_ROTATE,
     DVK_KERNEL_COUNT
 } dvk_kernel;
 
 typedef enum dvk_weight_type {
     DVK_WEIGHT_NONE, /* the kernel reads no matrix */
     DVK_WEIGHT_FP32, /* w as vec4[(depth + 1) * w_stride / 4] */
-    DVK_WEIGHT_FP16  /* rows 0..depth-1 as uvec2 (4 halves each, unpackHalf2x16), then the bias row as float bits */
+    DVK_WEIGHT_FP16, /* rows 0..depth-1 as uvec2 (4 halves each, unpackHalf2x16), then the bias row as float bits */
+    DVK_WEIGHT_INT8 /* rows 0..depth-1 as uint (4 signed bytes each), then a row of scales, one for each column, and the
+                       bias row, both as float bits: w[k][c] = byte[k][c] * scale[c] */
 } dvk_weight_type;
 
 /* Which devices a variant is meant for; both kinds must be right on every device. */
@@ -50,7 +53,8 @@ enum {
 typedef enum dvk_residual {
     DVK_RESIDUAL_NONE = 0,
     DVK_RESIDUAL_IN_PLACE = 1, /* out += result */
-    DVK_RESIDUAL_TABLE = 2     /* out = table[row] + result */
+    DVK_RESIDUAL_TABLE = 2,    /* out = table[row] + result */
+    DVK_RESIDUAL_MULTIPLY = 3  /* out *= result */
 } dvk_residual;
 
 typedef struct dvk_variant {

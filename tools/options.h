@@ -8,14 +8,16 @@ enum command {
     COMMAND_RUN,
     COMMAND_DEVICES,
     COMMAND_INFO,
+    COMMAND_FETCH,
     COMMAND_HELP,
     COMMAND_VERSION,
 };
 
 struct options {
     enum command command;
-    const char *model;  /* as typed, or $DINO_VK_MODEL; NULL: the built-in one */
-    const char *device; /* as typed; NULL: the best */
+    const char *model;    /* as typed, or $DINO_VK_MODEL; NULL: the built-in one */
+    const char *revision; /* of `fetch` */
+    const char *device;   /* as typed; NULL: the best */
     dvk_precision precision;
     uint32_t width, height; /* both 0: the preprocessor's */
     uint32_t batch;
@@ -30,7 +32,7 @@ struct options {
     bool json;
     bool plan;
     bool verbose;
-    char **images; /* what is left: images, or the argument of `info` */
+    char **images; /* what is left: images, or the argument of `info` or `fetch` */
     int image_count;
 };
 

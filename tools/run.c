@@ -28,6 +28,29 @@ static int probe_output(const struct options *options, const struct image_identi
     return code ? code : output_file_probe(path);
 }
 
+/* The pictures of one image, each under a name of its own: options_parse() has compared what was typed, but a.png and
+ * a-%d.png can become the same. */
+static int probe_pictures(const struct options *options, const struct image_identity *identities, int index) {
+    int count = options->image_count;
+    char *attention = options->attention ? picture_path(options->attention, index, count) : NULL;
+    char *pca = options->pca ? picture_path(options->pca, index, count) : NULL;
+    const char *paths[] = {options->npy, attention, pca};
+    int code = 0;
+    if ((options->attention && !attention) || (options->pca && !pca))
+        code = fail(EXIT_CODE_DEVICE, "out of memory for a file's name");
+    for (size_t i = 1; i < sizeof(paths) / sizeof(paths[0]) && code == 0; i++) {
+        for (size_t j = 0; paths[i] && j < i && code == 0; j++) {
+            if (paths[j] && !strcmp(paths[i], paths[j]))
+                code = fail(EXIT_CODE_USAGE, "%s would be written twice; give each output its own name", paths[i]);
+        }
+        if (paths[i] && code == 0)
+            code = probe_output(options, identities, paths[i]);
+    }
+    free(attention);
+    free(pca);
+    return code;
+}
+
 /* Looks at every image and opens every output once before anything slow happens. */
 static int check_files(const struct options *options) {
     struct image_identity *identities = calloc((size_t)options->image_count + 1, sizeof(*identities));
@@ -36,15 +59,8 @@ static int check_files(const struct options *options) {
     int code = images_check(options, identities);
     if (code == 0 && options->npy)
         code = probe_output(options, identities, options->npy);
-    const char *pictures[] = {options->attention, options->pca};
-    for (size_t i = 0; i < sizeof(pictures) / sizeof(pictures[0]); i++) {
-        for (int index = 0; pictures[i] && code == 0 && index < options->image_count; index++) {
-            char *path = picture_path(pictures[i], index, options->image_count);
-            code = path ? probe_output(options, identities, path)
-                        : fail(EXIT_CODE_DEVICE, "out of memory for a file's name");
-            free(path);
-        }
-    }
+    for (int index = 0; index < options->image_count && code == 0; index++)
+        code = probe_pictures(options, identities, index);
     free(identities);
     return code;
 }

@@ -2,6 +2,7 @@
  * random damage, which must be refused or read, never crash (run it under the sanitizers). */
 #include "checkpoint.h"
 
+#include <jansson.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -93,8 +94,8 @@ static const edit config_edits[] = {
     {"\"gelu\"", "\"relu\"", UNSUPPORTED, "\"hidden_act\" is \"relu\""},
     {"\"gelu\"", "\"quick_gelu\\u001b\"", UNSUPPORTED, "\"quick_gelu?\""},
     {"\"gelu\"", "1", BAD, "\"hidden_act\" must be a string"},
-    {"\"model_type\": \"vit\"", "\"model_type\": \"dinov2\"", UNSUPPORTED, "\"model_type\" is \"dinov2\""},
-    {"\"model_type\": \"vit\"", "\"x\": 0", BAD, "\"model_type\" must be \"vit\", found nothing"},
+    {"\"model_type\": \"vit\"", "\"model_type\": \"swin\"", UNSUPPORTED, "\"model_type\" is \"swin\""},
+    {"\"model_type\": \"vit\"", "\"x\": 0", BAD, "\"model_type\" must be a string such as \"vit\", found nothing"},
     {"\"ViTModel\"", "\"ViTForMaskedImageModeling\"", UNSUPPORTED, "\"ViTForMaskedImageModeling\""},
     {"\"ViTModel\"", "1", BAD, "\"architectures\" must be"},
     {"\"num_channels\": 3", "\"qkv_bias\": false", BAD,
@@ -330,6 +331,34 @@ static void test_mutations(void) {
     free_blob(&file);
 }
 
+static long allocations, refused_allocation;
+
+static void *counting_malloc(size_t size) {
+    return ++allocations == refused_allocation ? NULL : malloc(size);
+}
+
+/* Each of Jansson's allocations fails in turn: no crash, no leak, and no sentence without a fact. */
+static void test_json_without_memory(void) {
+    const long tries = 900; /* vit-tiny's three files take fewer */
+    long told = 0;
+    json_set_alloc_funcs(counting_malloc, free);
+    for (long i = 1; i <= tries; i++) {
+        dvk_error error;
+        allocations = 0;
+        refused_allocation = i;
+        dvk_result result = open_blocks((const char *)config.bytes, config.size, (const char *)preprocessor.bytes,
+                                        preprocessor.size, weights.bytes, weights.size, &error);
+        told += result == DVK_ERROR_OUT_OF_HOST_MEMORY;
+        if (result == BAD)
+            CHECK_MESSAGE(!strstr(error.message, "line -1"), "allocation %ld: %s", i, error.message);
+        else
+            CHECK_MESSAGE(result == DVK_ERROR_OUT_OF_HOST_MEMORY || result == DVK_OK, "allocation %ld: %s", i,
+                          dvk_result_name(result)); /* Jansson gets over a few of them */
+    }
+    json_set_alloc_funcs(malloc, free);
+    CHECK_MESSAGE(told > tries / 4, "out of memory was told %ld times", told);
+}
+
 int main(void) {
     REQUIRE(synth_write_model("vit-tiny", "bad", NULL));
     config = read_blob("bad", "config.json");
@@ -343,6 +372,7 @@ int main(void) {
     test_truncation();
     test_paths();
     test_mutations();
+    test_json_without_memory();
     free_blob(&config);
     free_blob(&preprocessor);
     free_blob(&weights);

@@ -59,6 +59,8 @@ class CommandLine(Case):
             (["-o", image, image], [image, "replace"]),
             (["--attention", "./a.png", image], ["./a.png", "replace"]),
             (["--pca", "a-%d.png", "a-0.png"], ["a-0.png", "replace"]),
+            (["--pca", "b.png", "--attention", "b-%d.png", image, image], ["b-0.png", "twice"]),
+            (["-o", "b0", "--attention", "b%d", image], ["b0", "twice"]),
             (["devices", "image.png"], ["devices", "image.png"]),
             (["devices", "--size", "3"], ["devices", "--size"]),
             (["info", "a", "b"], ["info", "2 arguments"]),
@@ -226,7 +228,7 @@ class Models(Case):
             path.write_text(json.dumps({k: v for k, v in {**whole, **changes}.items() if v is not None}))
             self.check(case, "config.json", *words)
 
-        check("another kind", "dinov2", model_type="dinov2")
+        check("another kind", "swin", model_type="swin")
         check("no hidden size (768, as transformers has it)", hidden_size=None)
         check("hidden size as text", "hidden_size", hidden_size="64")
         check("negative layers", "num_hidden_layers", num_hidden_layers=-1)
@@ -377,6 +379,11 @@ class Devices(Case):
                 self.check_error(DEVICE, ["Vulkan", "driver"], *arguments, environment=environment)
         with self.subTest(case="an image's mistake is told all the same"):
             self.check_error(IMAGE, ["b.png"], "b.png", environment=environment)
+        with self.subTest(case="a manifest that is cut off, for which loaders report a lack of memory"):
+            manifest = self.folder / "icd.json"
+            manifest.write_text('{"file_format_version": "1.0.0", "ICD": {"library_pa')
+            broken = dict(environment, VK_DRIVER_FILES=str(manifest), VK_ICD_FILENAMES=str(manifest))
+            self.check_error(DEVICE, ["Vulkan", "driver"], "devices", environment=broken)
         with self.subTest(case="info needs no driver"):
             self.run_good("info", environment=environment)
 
@@ -453,6 +460,8 @@ class Outputs(Case):
         """A disk that fills up in the middle of a file: the part that was written goes."""
         self.need_device()
         limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
+        if self.run_command("--no-cache", self.image, preexec_fn=limit).code != 0:
+            self.skipTest("the driver does not run within the limit: SwiftShader's memory is a file, too")
         for option in self.OPTIONS:
             with self.subTest(case=option):
                 self.assertIn("too large", self.full(option, "x.out", "--no-cache", self.image, preexec_fn=limit))
@@ -470,6 +479,9 @@ class Outputs(Case):
         for arguments in ([self.image], ["--version"]):
             with self.subTest(case=" ".join(arguments)):
                 self.full(*arguments, preexec_fn=lambda: os.close(1))
+        with self.subTest(case="and a file, which must not get the report"):
+            self.full("-o", "a.npy", self.image, preexec_fn=lambda: os.close(1))
+            self.assertFalse((self.folder / "a.npy").exists())
 
 
 if __name__ == "__main__":

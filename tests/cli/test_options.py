@@ -6,6 +6,7 @@ import os
 import signal
 import struct
 import subprocess
+import time
 
 import harness
 import images
@@ -23,8 +24,8 @@ def relative_error(found, expected):
     return difference / math.sqrt(sum(b * b for b in expected))
 
 
-def flat(rows):
-    return [value for row in rows for value in row]
+def flat(values):
+    return [value for row in values for value in row] if isinstance(values[0], list) else values
 
 
 class WithoutDevice(Case):
@@ -178,14 +179,13 @@ class Outputs(Case):
     def test_tokens(self):
         rows = {}
         for tokens in ("cls", "patch", "all", "mean", "pooled"):
-            (line,) = self.features("--tokens", tokens, self.image)
+            (line,) = self.features("--tokens", tokens, "-o", tokens + ".npy", "--json", self.image)
             rows[tokens] = line["values"]
-            self.run_good("--tokens", tokens, "-o", tokens + ".npy", self.image)
             with self.subTest(case=tokens):
                 self.assertEqual(line["tokens"], tokens)
                 shape, values = read_npy((self.folder / (tokens + ".npy")).read_bytes())
                 self.assertEqual(list(shape), [1] + line["shape"])
-                self.assertEqual(list(values), [float32(v) for v in harness_flat(line["values"])])
+                self.assertEqual(list(values), [float32(v) for v in flat(line["values"])])
         self.assertEqual(rows["all"][0], rows["cls"])
         self.assertEqual(rows["all"][1:], rows["patch"])
         mean = [sum(column) / len(rows["patch"]) for column in zip(*rows["patch"])]
@@ -232,7 +232,7 @@ class Outputs(Case):
         self.assertIn("terminal", shown)
 
     def test_json_on_a_terminal(self):
-        code, shown = self.run_terminal("--json", "-d", "0", self.image)
+        code, shown = self.run_terminal("--json", self.image, errors=False)
         self.assertEqual(code, 0, shown)
         # On a slow machine progress was shown, and wiped, before it.
         self.assertEqual(json.loads(shown[shown.index("{") :])["image"], self.image)
@@ -268,10 +268,6 @@ class Outputs(Case):
             (self.folder / "pipe").write_bytes((self.folder / self.image).read_bytes())
             out, err = process.communicate(timeout=harness.TIMEOUT)
         self.assertEqual(json.loads(out)["values"], expected, err)
-
-
-def harness_flat(values):
-    return flat(values) if isinstance(values[0], list) else values
 
 
 class Inputs(Case):
@@ -632,8 +628,12 @@ class Ends(Case):
 
     def test_progress(self):
         """A terminal is told what takes long; what is no terminal is not."""
-        code, shown = self.run_terminal("--json", "--size", "160", *[self.image] * 60)
-        self.assertEqual(code, 0)
+        for count in (20, 80, 320, 1280):
+            start = time.monotonic()
+            code, shown = self.run_terminal("--json", "--size", "160", *[self.image] * count)
+            self.assertEqual(code, 0)
+            if time.monotonic() - start > 1.0:  # it begins after 0.4 s
+                break
         self.assertIn("image ", shown.replace('"image', ""))
         self.assertTrue(shown.count("\r\033[K") >= 2, shown[-300:])
 

@@ -4,7 +4,7 @@
  *
  * DVK_TEST_DEVICE=INDEX chooses the device, too; DVK_TEST_VALIDATION=1 runs under the validation layer, any message of
  * which is a failure. */
-#include "../test.h"
+#include "test.h"
 #include "bench.h"
 #include "cases.h"
 
@@ -40,6 +40,9 @@ static void check_variant(test_device *device, const dvk_variant *variant) {
         break;
     case DVK_KERNEL_MEAN:
         check_mean(device, variant);
+        break;
+    case DVK_KERNEL_ROTATE:
+        check_rotate(device, variant);
         break;
     case DVK_KERNEL_COUNT:
         break;
