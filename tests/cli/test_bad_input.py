@@ -42,7 +42,7 @@ class CommandLine(Case):
             (["--batch", "1000000", image], ["--batch", "'1000000'"]),
             (["--tokens", "CLS", image], ["--tokens", "cls, patch, all, mean or pooled", "'CLS'"]),
             (["--tokens", "", image], ["--tokens", "''"]),
-            (["--precision", "bf16", image], ["--precision", "auto, fp32 or fp16", "'bf16'"]),
+            (["--precision", "bf16", image], ["--precision", "auto, fp32, fp16 or int8w", "'bf16'"]),
             (["--resize", "oldest", image], ["--resize", "newest or classic", "'oldest'"]),
             (["--threshold", "0.5", image], ["--threshold", "--attention"]),
             (["--threshold", "0", "--attention", "x.png", image], ["--threshold", "'0'"]),

@@ -156,7 +156,8 @@ class Fetch(Fetching):
         small = {name: self.files[name] for name in SMALL}
         forms = {"shards": {"model.safetensors.index.json": json.dumps(index).encode(),
                             "model-1-of-2.safetensors": b"one", "model-2-of-2.safetensors": b"two"},
-                 "pytorch": {"pytorch_model.bin": b"pickle"}}
+                 "pytorch": {"pytorch_model.bin": b"pickle"},
+                 "shards of pytorch": {"pytorch_model.bin.index.json": b'{"weight_map": {"a": "part.bin"}}', "part.bin": b"one"}}
         for case, weights in forms.items():
             with self.subTest(case=case):
                 self.use_cache(case)
@@ -213,7 +214,9 @@ class Interruptions(Fetching):
     def test_interrupted_by_the_user(self):
         size = len(self.files[WEIGHTS])
         hub = self.serve({("cdn", "GET", WEIGHTS): [server.stall_after(size // 2), None]})
-        with self.start("fetch", NAME, environment=self.environment(hub, HF_HUB_DOWNLOAD_TIMEOUT="60")) as process:
+        # A shell's background jobs ignore SIGINT, and so would the command.
+        with self.start("fetch", NAME, environment=self.environment(hub, HF_HUB_DOWNLOAD_TIMEOUT="60"),
+                        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)) as process:
             end = time.monotonic() + 20
             while time.monotonic() < end and not (self.incomplete().exists() and self.incomplete().stat().st_size == size // 2):
                 time.sleep(0.02)
