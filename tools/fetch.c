@@ -1,9 +1,9 @@
 /* `dino-vk fetch NAME` */
-#include <ctype.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "commands.h"
 #include "fetch_file.h"
@@ -18,17 +18,12 @@
 
 static bool is_offline(void) {
     static const char *const yes[] = {"1", "ON", "YES", "TRUE"};
-    static const char *const names[] = {"HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"};
-    for (size_t i = 0; i < 2; i++) {
-        const char *value = hub_environment(names[i]);
-        for (size_t j = 0; value && j < 4; j++) {
-            size_t k = 0;
-            while (yes[j][k] && toupper((unsigned char)value[k]) == yes[j][k])
-                k++;
-            if (!yes[j][k] && !value[k])
-                return true;
-        }
-    }
+    const char *value = hub_environment("HF_HUB_OFFLINE");
+    if (!value)
+        value = hub_environment("TRANSFORMERS_OFFLINE");
+    for (size_t i = 0; value && i < sizeof(yes) / sizeof(yes[0]); i++)
+        if (strcasecmp(value, yes[i]) == 0)
+            return true;
     return false;
 }
 
