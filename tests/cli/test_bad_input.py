@@ -228,7 +228,7 @@ class Models(Case):
             path.write_text(json.dumps({k: v for k, v in {**whole, **changes}.items() if v is not None}))
             self.check(case, "config.json", *words)
 
-        check("another kind", "dinov2", model_type="dinov2")
+        check("another kind", "swin", model_type="swin")
         check("no hidden size (768, as transformers has it)", hidden_size=None)
         check("hidden size as text", "hidden_size", hidden_size="64")
         check("negative layers", "num_hidden_layers", num_hidden_layers=-1)
