@@ -107,6 +107,25 @@ static void fill_table(const dvk_preprocess_config *config, int channel, float t
     }
 }
 
+/* Normalised from floats; there is no crop. */
+static dvk_result preprocess_float(const dvk_preprocess_config *config, const geometry *g, const dvk_image *image,
+                                   float *pixel_values, dvk_error *error) {
+    const size_t pixels = (size_t)g->width * g->height;
+    float *resized = malloc(pixels * 3 * sizeof(*resized));
+    if (!resized)
+        return dvk_fail_memory(error, pixels * 3 * sizeof(*resized));
+    const dvk_result result = dvk_resize_float(image->pixels, image->width, image->height, resized, g->width, g->height,
+                                               config->resample, error);
+    for (size_t i = 0; i < 3 * pixels && result == DVK_OK; i++) {
+        const double scale = config->do_rescale ? config->rescale_factor : 1;
+        const double mean = config->do_normalize ? config->mean[i % 3] : 0;
+        const double std = config->do_normalize ? config->std[i % 3] : 1;
+        pixel_values[i % 3 * pixels + i / 3] = (float)((resized[i] * scale - mean) / std);
+    }
+    free(resized);
+    return result;
+}
+
 dvk_result dvk_preprocess_image(const dvk_preprocess_config *config, uint32_t request_width, uint32_t request_height,
                                 dvk_resize_order order, const dvk_image *image, float *pixel_values, uint8_t *resized,
                                 dvk_error *error) {
@@ -134,5 +153,7 @@ dvk_result dvk_preprocess_image(const dvk_preprocess_config *config, uint32_t re
     }
     if (!resized)
         free(bytes);
+    if (result == DVK_OK && config->float_resize) /* the bytes are for drawing over alone */
+        return preprocess_float(config, &g, image, pixel_values, error);
     return result;
 }

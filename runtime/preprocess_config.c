@@ -35,6 +35,7 @@ static const processor_defaults families[] = {
      {0.48145466, 0.4578275, 0.40821073},
      {0.26862954, 0.26130258, 0.27577711}},
     {"Siglip", false, 224, 0, DVK_RESAMPLE_BICUBIC, {0.5, 0.5, 0.5}, {0.5, 0.5, 0.5}},
+    {"DINOv3ViT", false, 224, 0, DVK_RESAMPLE_BILINEAR, {0.485, 0.456, 0.406}, {0.229, 0.224, 0.225}},
 };
 
 /* NULL where the key is missing or null: newer releases write every key, null for "not set". */
@@ -64,9 +65,10 @@ static dvk_result find_family(const json_t *root, const char *path, const proces
                 return DVK_OK;
             }
     }
-    return dvk_fail(error, DVK_ERROR_UNSUPPORTED,
-                    "%s: \"%s\" is \"%s\", only the ViT, DeiT, Bit, CLIP and Siglip image processors can be run", path,
-                    key, dvk_quote(name).text);
+    return dvk_fail(
+        error, DVK_ERROR_UNSUPPORTED,
+        "%s: \"%s\" is \"%s\", only the ViT, DeiT, Bit, CLIP, Siglip and DINOv3ViT image processors can be run", path,
+        key, dvk_quote(name).text);
 }
 
 static dvk_result get_flag(const json_t *root, const char *key, const char *path, bool fallback, bool *value,
@@ -180,6 +182,10 @@ static dvk_result read_config(const json_t *root, const char *path, dvk_preproce
     if (result == DVK_OK)
         result = read_channels(root, "image_std", 1e-6, path, config->std, error);
     config->resample = (dvk_resample)resample;
+    config->float_resize = !strcmp(family->family, "DINOv3ViT");
+    if (result == DVK_OK && config->float_resize && config->do_center_crop)
+        result = dvk_fail(error, DVK_ERROR_UNSUPPORTED,
+                          "%s: \"do_center_crop\" is true, the DINOv3ViT processor is run without a crop", path);
     return result;
 }
 
