@@ -214,7 +214,11 @@ typedef struct dvk_model_info {
     uint32_t patch_size;                /* pixels a side */
     uint32_t image_width, image_height; /* the preprocessor's size: what width = height = 0 in a session means */
     uint32_t position_grid_width, position_grid_height; /* patches a side in the checkpoint's position table */
-    bool has_pooler;
+    uint32_t prefix_tokens;  /* before the patch tokens: CLS, a distillation token, registers */
+    bool has_cls;            /* token 0 is a CLS token */
+    bool has_pooler;         /* DVK_OUTPUT_POOLED can be had */
+    uint32_t label_count;    /* of DVK_OUTPUT_LOGITS; 0: the model does not classify */
+    uint32_t embedding_size; /* of DVK_OUTPUT_EMBEDDING; 0: the model has none */
     dvk_precision precision; /* as stored on the device; never AUTO */
     char stored_dtype[8];    /* "F32", "F16" or "BF16": the file's matrices */
     uint64_t parameters;     /* how many numbers the used tensors hold */
@@ -237,6 +241,10 @@ DVK_API void dvk_model_destroy(dvk_model **model);
 
 /* Valid until the model is destroyed. */
 DVK_API const dvk_model_info *dvk_model_get_info(const dvk_model *model);
+
+/* The name of a class of DVK_OUTPUT_LOGITS, as config.json's id2label has it; NULL where the file names none, and from
+ * label_count on. Valid until the model is destroyed. */
+DVK_API const char *dvk_model_label(const dvk_model *model, uint32_t index);
 
 /* --------------------------------------------------------------------------------------------- preprocess */
 
@@ -263,16 +271,26 @@ DVK_API dvk_result dvk_preprocess(const dvk_model *model, const dvk_preprocess_p
 
 /* ----------------------------------------------------------------------------------------------- sessions */
 
-/* What a session computes. T = 1 + patches; patches = floor(height / patch_size) * floor(width / patch_size), row by
- * row; D = hidden_size; H = heads. Shapes are per image. */
+/* What a session computes. T = prefix_tokens + patches; patches = floor(height / patch_size) * floor(width /
+ * patch_size), row by row; D = hidden_size; H = heads. Shapes are per image.
+ *
+ * What "pooled" is depends on the model, as transformers' pooler_output does:
+ *     ViT, DeiT                       tanh(dense(CLS)), only where the checkpoint has a pooler (DINO's have none)
+ *     DINOv2, DINOv3                  the CLS token of last_hidden_state
+ *     CLIP                            the final layer norm of the CLS token; last_hidden_state itself is not normalised
+ *     SigLIP                          the attention-pooling head
+ *     ViT-MSN, I-JEPA                 none
+ * I-JEPA and SigLIP have no CLS token: CLS and ATTENTION are refused, use MEAN or POOLED. */
 typedef enum dvk_output {
-    DVK_OUTPUT_LAST_HIDDEN_STATE = 0, /* [T][D]: after the final layer norm; token 0 is CLS */
+    DVK_OUTPUT_LAST_HIDDEN_STATE = 0, /* [T][D]: after the final layer norm (CLIP: before it) */
     DVK_OUTPUT_CLS = 1,               /* [D]: token 0 of it */
-    DVK_OUTPUT_PATCHES = 2,           /* [T-1][D]: the other tokens of it */
+    DVK_OUTPUT_PATCHES = 2,           /* [T - prefix_tokens][D]: the patch tokens of it */
     DVK_OUTPUT_MEAN = 3,              /* [D]: mean of the patch tokens */
-    DVK_OUTPUT_POOLED = 4,            /* [D]: tanh(dense(CLS)); only where the checkpoint has a pooler */
+    DVK_OUTPUT_POOLED = 4,            /* [D]: see above */
     DVK_OUTPUT_ATTENTION = 5,         /* [H][T]: last layer, softmax row of the CLS token, its own column 0 included */
-    DVK_OUTPUT_COUNT = 6
+    DVK_OUTPUT_LOGITS = 6,            /* [label_count]: classifiers; DeiT with a teacher: the mean of both heads */
+    DVK_OUTPUT_EMBEDDING = 7,         /* [embedding_size]: CLIP's image_embeds, not scaled to length 1 */
+    DVK_OUTPUT_COUNT = 8
 } dvk_output;
 
 #define DVK_OUTPUT_BIT(output) (1u << (output))
@@ -284,7 +302,12 @@ typedef struct dvk_session_params {
     uint32_t width, height; /* pixels of the input; both 0: the model's preprocessor size. At least one patch. Other
                                sizes interpolate the position table as transformers' interpolate_pos_encoding. Edge
                                pixels beyond the last whole patch are unused. */
-    uint32_t outputs;       /* DVK_OUTPUT_BIT()s; 0 = CLS alone. CLS, PATCHES and LAST_HIDDEN_STATE share storage. */
+    uint32_t outputs;       /* DVK_OUTPUT_BIT()s; 0 = CLS alone, or MEAN where the model has no CLS token. CLS, PATCHES
+                               and LAST_HIDDEN_STATE share storage. */
+    /* Interpolate positions as DINO's and DINOv2's own code and older releases of transformers do: by a scale factor of
+     * (new size + 0.1) / (old size), which shifts the table by up to a twentieth of a cell at 480x480. Affects models
+     * whose positions are resized by plain bicubic, at sizes other than their own. */
+    bool dino_scale_factor;
 } dvk_session_params;
 
 typedef struct dvk_session_info {

@@ -1,5 +1,8 @@
 #include "config.h"
 
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "json.h"
@@ -14,7 +17,9 @@ enum {
     MAX_HEAD_DIM = 128, /* what the attention kernels keep in registers */
     MAX_PATCH_SIZE = 128,
     MAX_IMAGE_SIZE = 16384,
-    MAX_GRID = 1024 /* patches a side of the stored position table */
+    MAX_GRID = 1024, /* patches a side of the stored position table */
+    MAX_REGISTERS = 64,
+    MAX_LABELS = 65536
 };
 
 /* `key`: a number, or a list of two: height, width. */
@@ -38,30 +43,47 @@ static dvk_result get_pair(const json_t *object, const char *key, uint32_t maxim
     return result;
 }
 
-static dvk_result check_kind(const json_t *root, const char *path, dvk_vit_config *config, dvk_error *error) {
+static dvk_result read_family(const json_t *root, const char *path, dvk_vit_config *config, dvk_error *error) {
     const json_t *type = json_object_get(root, "model_type");
     if (!json_is_string(type))
-        return dvk_fail(error, DVK_ERROR_BAD_FILE, "%s: \"model_type\" must be \"vit\", found %s", path,
-                        dvk_json_type_name(type));
-    if (strcmp(json_string_value(type), "vit"))
-        return dvk_fail(error, DVK_ERROR_UNSUPPORTED,
-                        "%s: \"model_type\" is \"%s\", only \"vit\" (DINO and ViT) can be run by this version", path,
-                        dvk_quote(json_string_value(type)).text);
+        return dvk_fail(error, DVK_ERROR_BAD_FILE, "%s: \"model_type\" must be a string such as \"vit\", found %s",
+                        path, dvk_json_type_name(type));
+    config->family = dvk_architecture_find(json_string_value(type));
+    if (config->family)
+        return DVK_OK;
+    char known[256] = "";
+    for (uint32_t i = 0; i < dvk_architecture_count; i++) {
+        size_t length = strlen(known);
+        snprintf(known + length, sizeof(known) - length, "%s%s", i ? ", " : "", dvk_architectures[i].model_type);
+    }
+    return dvk_fail(error, DVK_ERROR_UNSUPPORTED, "%s: \"model_type\" is \"%s\", this version runs %s", path,
+                    dvk_quote(json_string_value(type)).text, known);
+}
+
+static dvk_result read_class(const json_t *root, const char *path, dvk_vit_config *config, dvk_error *error) {
+    const dvk_model_class *classes = config->family->classes;
+    const size_t limit = sizeof(config->family->classes) / sizeof(classes[0]);
     const json_t *names = json_object_get(root, "architectures");
-    const char *architecture = "ViTModel";
+    const char *name = classes[0].name;
     if (names && !json_is_null(names)) {
         const json_t *first = json_array_get(names, 0);
         if (!json_is_string(first))
             return dvk_fail(error, DVK_ERROR_BAD_FILE, "%s: \"architectures\" must be a list of strings, found %s",
                             path, json_is_array(names) ? "something else in it" : dvk_json_type_name(names));
-        architecture = json_string_value(first);
+        name = json_string_value(first);
     }
-    if (strcmp(architecture, "ViTModel") && strcmp(architecture, "ViTForImageClassification"))
-        return dvk_fail(error, DVK_ERROR_UNSUPPORTED,
-                        "%s: \"architectures\" names \"%s\", expected ViTModel or ViTForImageClassification", path,
-                        dvk_quote(architecture).text);
-    memcpy(config->architecture, architecture, strlen(architecture) + 1);
-    return DVK_OK;
+    char expected[256] = "";
+    for (size_t i = 0; i < limit && classes[i].name; i++) {
+        if (!strcmp(name, classes[i].name)) {
+            snprintf(config->architecture, sizeof(config->architecture), "%s", name);
+            config->head = classes[i].head;
+            return DVK_OK;
+        }
+        size_t length = strlen(expected);
+        snprintf(expected + length, sizeof(expected) - length, "%s%s", i ? " or " : "", classes[i].name);
+    }
+    return dvk_fail(error, DVK_ERROR_UNSUPPORTED, "%s: \"architectures\" names \"%s\", expected %s", path,
+                    dvk_quote(name).text, expected);
 }
 
 static dvk_result read_activation(const json_t *root, const char *path, dvk_vit_config *config, dvk_error *error) {
@@ -72,9 +94,12 @@ static dvk_result read_activation(const json_t *root, const char *path, dvk_vit_
         {"gelu", DVK_ACTIVATION_GELU},
         {"gelu_new", DVK_ACTIVATION_GELU_TANH},
         {"gelu_pytorch_tanh", DVK_ACTIVATION_GELU_TANH},
+        {"quick_gelu", DVK_ACTIVATION_QUICK_GELU},
+        {"silu", DVK_ACTIVATION_SILU},
+        {"swish", DVK_ACTIVATION_SILU},
     };
     const json_t *item = json_object_get(root, "hidden_act");
-    config->activation = DVK_ACTIVATION_GELU;
+    config->activation = config->family->defaults.activation;
     if (!item)
         return DVK_OK;
     if (!json_is_string(item))
@@ -86,8 +111,9 @@ static dvk_result read_activation(const json_t *root, const char *path, dvk_vit_
             return DVK_OK;
         }
     return dvk_fail(error, DVK_ERROR_UNSUPPORTED,
-                    "%s: \"hidden_act\" is \"%s\", only gelu, gelu_new and gelu_pytorch_tanh can be computed", path,
-                    dvk_quote(json_string_value(item)).text);
+                    "%s: \"hidden_act\" is \"%s\", only gelu, gelu_new, gelu_pytorch_tanh, quick_gelu and silu can be "
+                    "computed",
+                    path, dvk_quote(json_string_value(item)).text);
 }
 
 /* Limits between values: what the kernels need, and what a transformer is. */
@@ -108,8 +134,8 @@ static dvk_result check_widths(const char *path, dvk_vit_config *config, dvk_err
 }
 
 static dvk_result read_geometry(const json_t *root, const char *path, dvk_vit_config *config, dvk_error *error) {
-    uint32_t channels = 3, patch_width = 16;
-    config->patch_size = 16;
+    uint32_t channels = 3, patch_width = config->family->defaults.patch_size;
+    config->patch_size = patch_width;
     config->image_width = config->image_height = 224;
     dvk_result result = dvk_json_get_uint(root, "num_channels", 1, 1024, path, &channels, error);
     if (result == DVK_OK)
@@ -137,6 +163,81 @@ static dvk_result read_geometry(const json_t *root, const char *path, dvk_vit_co
     return DVK_OK;
 }
 
+/* Whether the MLP is gated, and how wide it is. */
+static dvk_result read_mlp(const json_t *root, const char *path, dvk_vit_config *config, dvk_error *error) {
+    const dvk_architecture *family = config->family;
+    dvk_result result = read_activation(root, path, config, error);
+    if (result == DVK_OK && family->gated_key)
+        result = dvk_json_get_bool(root, family->gated_key, path, &config->gated, error);
+    if (result != DVK_OK)
+        return result;
+    bool packed = config->gated && family->layer->packed_gate;
+    if (packed)
+        config->activation = DVK_ACTIVATION_SILU; /* whatever "hidden_act" says */
+    if (!family->mlp_by_ratio) {
+        config->mlp_size = family->defaults.mlp_size;
+        return dvk_json_get_uint(root, "intermediate_size", 1, MAX_MLP_SIZE, path, &config->mlp_size, error);
+    }
+    double ratio = 4;
+    result = dvk_json_get_double(root, "mlp_ratio", 1.0 / 64, 64, path, &ratio, error);
+    if (result != DVK_OK)
+        return result;
+    double size = floor(config->hidden_size * ratio);
+    if (packed)
+        size = floor((floor(size * 2 / 3) + 7) / 8) * 8;
+    if (size < 1 || size > MAX_MLP_SIZE)
+        return dvk_fail(error, DVK_ERROR_BAD_FILE,
+                        "%s: \"mlp_ratio\" %g of \"hidden_size\" %u gives an MLP of %.0f, "
+                        "expected 1 to %d",
+                        path, ratio, config->hidden_size, size, MAX_MLP_SIZE);
+    config->mlp_size = (uint32_t)size;
+    return DVK_OK;
+}
+
+static dvk_result read_bias(const json_t *root, const char *key, bool fallback, const char *path, bool *value,
+                            dvk_error *error) {
+    *value = fallback;
+    return key ? dvk_json_get_bool(root, key, path, value, error) : DVK_OK;
+}
+
+static dvk_result read_biases(const json_t *root, const char *path, dvk_vit_config *config, dvk_error *error) {
+    const dvk_bias_keys *keys = &config->family->biases;
+    bool key_bias = !config->family->defaults.no_key_bias;
+    dvk_result result = read_bias(root, keys->query, true, path, &config->query_bias, error);
+    if (result == DVK_OK)
+        result = read_bias(root, keys->key, key_bias, path, &config->key_bias, error);
+    if (result == DVK_OK)
+        result = read_bias(root, keys->value, true, path, &config->value_bias, error);
+    if (result == DVK_OK)
+        result = read_bias(root, keys->attention_output, true, path, &config->attention_output_bias, error);
+    if (result == DVK_OK)
+        result = read_bias(root, keys->mlp, true, path, &config->mlp_bias, error);
+    return result;
+}
+
+static dvk_result read_tokens(const json_t *root, const char *path, dvk_vit_config *config, dvk_error *error) {
+    const dvk_architecture *family = config->family;
+    if (family->registers) {
+        config->registers = family->defaults.registers;
+        dvk_result result =
+            dvk_json_get_uint(root, "num_register_tokens", 0, MAX_REGISTERS, path, &config->registers, error);
+        if (result != DVK_OK)
+            return result;
+    }
+    config->prefix_tokens = (family->cls_token ? 1u : 0u) + (family->distillation_token ? 1u : 0u) + config->registers;
+    if (family->position_kind != DVK_POSITIONS_ROTARY)
+        return DVK_OK;
+    /* transformers 5 writes {"rope_parameters": {"rope_theta": ...}}, before that it was a key of its own. */
+    const json_t *nested = json_object_get(root, "rope_parameters");
+    config->rope_theta = 100;
+    if (config->head_dim % 8)
+        return dvk_fail(error, DVK_ERROR_UNSUPPORTED,
+                        "%s: attention heads have %u channels, rotary positions need a multiple of 8", path,
+                        config->head_dim);
+    return dvk_json_get_double(json_is_object(nested) ? nested : root, "rope_theta", 1.0, 1e9, path,
+                               &config->rope_theta, error);
+}
+
 static dvk_result check_pooler(const json_t *root, const char *path, dvk_error *error) {
     const json_t *item = json_object_get(root, "pooler_act");
     if (json_is_string(item) && strcmp(json_string_value(item), "tanh"))
@@ -145,22 +246,71 @@ static dvk_result check_pooler(const json_t *root, const char *path, dvk_error *
     return DVK_OK;
 }
 
+/* "id2label": {"0": "tench", ...} as one block: the pointers, then the texts. */
+static dvk_result read_labels(const json_t *root, const char *path, dvk_vit_config *config, dvk_error *error) {
+    const json_t *map = json_object_get(root, "id2label");
+    config->label_count = 2; /* as transformers assumes */
+    if (!json_is_object(map))
+        return dvk_json_get_uint(root, "num_labels", 1, MAX_LABELS, path, &config->label_count, error);
+    size_t count = json_object_size(map), bytes = count * sizeof(char *);
+    if (count < 1 || count > MAX_LABELS)
+        return dvk_fail(error, DVK_ERROR_BAD_FILE, "%s: \"id2label\" has %zu labels, expected 1 to %d", path, count,
+                        MAX_LABELS);
+    config->label_count = (uint32_t)count;
+    for (uint32_t i = 0; i < count; i++) {
+        char key[16];
+        snprintf(key, sizeof(key), "%u", i);
+        const json_t *label = json_object_get(map, key);
+        if (!json_is_string(label))
+            return dvk_fail(error, DVK_ERROR_BAD_FILE,
+                            "%s: \"id2label\" must name the labels \"0\" to \"%zu\", found "
+                            "%s at \"%s\"",
+                            path, count - 1, dvk_json_type_name(label), key);
+        bytes += json_string_length(label) + 1;
+    }
+    config->labels = malloc(bytes);
+    if (!config->labels)
+        return dvk_fail_memory(error, bytes);
+    char *text = (char *)(config->labels + count);
+    for (uint32_t i = 0; i < count; i++) {
+        char key[16];
+        snprintf(key, sizeof(key), "%u", i);
+        const json_t *label = json_object_get(map, key);
+        size_t size = json_string_length(label) + 1;
+        memcpy(text, json_string_value(label), size);
+        config->labels[i] = text;
+        text += size;
+    }
+    return DVK_OK;
+}
+
+static dvk_result read_head(const json_t *root, const char *path, dvk_vit_config *config, dvk_error *error) {
+    if (config->head == DVK_HEAD_NONE)
+        return DVK_OK;
+    if (config->head != DVK_HEAD_PROJECTION)
+        return read_labels(root, path, config, error);
+    config->projection_size = config->family->defaults.projection_size;
+    return dvk_json_get_uint(root, "projection_dim", 1, MAX_HIDDEN_SIZE, path, &config->projection_size, error);
+}
+
 static dvk_result read_config(const json_t *root, const char *path, dvk_vit_config *config, dvk_error *error) {
-    double epsilon = 1e-12;
-    config->hidden_size = 768;
-    config->layers = 12;
-    config->heads = 12;
-    config->mlp_size = 3072;
-    config->qkv_bias = true;
-    dvk_result result = check_kind(root, path, config, error);
+    dvk_result result = read_family(root, path, config, error);
     if (result == DVK_OK)
-        result = dvk_json_get_uint(root, "hidden_size", 1, MAX_HIDDEN_SIZE, path, &config->hidden_size, error);
+        result = read_class(root, path, config, error);
+    if (result != DVK_OK)
+        return result;
+    const dvk_config_defaults *defaults = &config->family->defaults;
+    double epsilon = defaults->layer_norm_eps;
+    config->hidden_size = defaults->hidden_size;
+    config->layers = defaults->layers;
+    config->heads = defaults->heads;
+    result = dvk_json_get_uint(root, "hidden_size", 1, MAX_HIDDEN_SIZE, path, &config->hidden_size, error);
     if (result == DVK_OK)
         result = dvk_json_get_uint(root, "num_hidden_layers", 1, MAX_LAYERS, path, &config->layers, error);
     if (result == DVK_OK)
         result = dvk_json_get_uint(root, "num_attention_heads", 1, MAX_HEADS, path, &config->heads, error);
     if (result == DVK_OK)
-        result = dvk_json_get_uint(root, "intermediate_size", 1, MAX_MLP_SIZE, path, &config->mlp_size, error);
+        result = read_mlp(root, path, config, error);
     if (result == DVK_OK)
         result = check_widths(path, config, error);
     if (result == DVK_OK)
@@ -169,13 +319,15 @@ static dvk_result read_config(const json_t *root, const char *path, dvk_vit_conf
     if (result == DVK_OK)
         result = dvk_json_get_double(root, "layer_norm_eps", 1e-30, 1.0, path, &epsilon, error);
     if (result == DVK_OK)
-        result = read_activation(root, path, config, error);
+        result = read_biases(root, path, config, error);
     if (result == DVK_OK)
-        result = dvk_json_get_bool(root, "qkv_bias", path, &config->qkv_bias, error);
+        result = read_tokens(root, path, config, error);
     if (result == DVK_OK)
         result = dvk_json_get_bool(root, "dino_vk_untrained", path, &config->untrained, error);
-    if (result == DVK_OK)
+    if (result == DVK_OK && config->family->pooled == DVK_POOLED_DENSE)
         result = check_pooler(root, path, error);
+    if (result == DVK_OK)
+        result = read_head(root, path, config, error);
     config->layer_norm_eps = (float)epsilon;
     return result;
 }
@@ -191,5 +343,12 @@ dvk_result dvk_config_parse(const void *bytes, size_t size, const char *path, dv
     json_decref(root);
     if (result == DVK_OK)
         *config = parsed;
+    else
+        dvk_config_free(&parsed);
     return result;
+}
+
+void dvk_config_free(dvk_vit_config *config) {
+    free(config->labels);
+    config->labels = NULL;
 }

@@ -4,8 +4,11 @@
 
 #include "checkpoint.h"
 
-/* Keys that are missing have the value that transformers' ViTConfig gives them. `path` is for messages. */
+/* Keys that are missing have the value that transformers' configuration class gives them. `path` is for messages. */
 dvk_result dvk_config_parse(const void *bytes, size_t size, const char *path, dvk_vit_config *config, dvk_error *error);
+
+/* Frees the labels. */
+void dvk_config_free(dvk_vit_config *config);
 
 /* All forms since 2021: `size` as a number, {height, width} or {shortest_edge}; missing keys, and those that are null,
  * as the image processor class has them that the file names. */

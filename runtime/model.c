@@ -1,5 +1,7 @@
 #include "model.h"
 
+#include "config.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -47,7 +49,12 @@ static void fill_info(dvk_model *model, const dvk_checkpoint *checkpoint) {
                                &info->image_width, &info->image_height);
     info->position_grid_width = config->grid_width;
     info->position_grid_height = config->grid_height;
-    info->has_pooler = checkpoint->pooler.weight != NULL;
+    info->prefix_tokens = config->prefix_tokens;
+    info->has_cls = config->family->cls_token != NULL;
+    info->has_pooler = config->family->pooled == DVK_POOLED_DENSE ? checkpoint->pooler.weight != NULL
+                                                                  : config->family->pooled != DVK_POOLED_NONE;
+    info->label_count = config->label_count;
+    info->embedding_size = config->projection_size;
     info->precision = precision_of(model->weights.type);
     snprintf(info->stored_dtype, sizeof(info->stored_dtype), "%s", dtype_name(checkpoint->matrix_dtype));
     info->parameters = checkpoint->parameters;
@@ -82,8 +89,10 @@ dvk_result dvk_model_load(dvk_context *context, const dvk_model_params *params, 
     model->preprocess = checkpoint.preprocess;
     status =
         dvk_weights_create(context, &checkpoint, weight_type(params->precision, &checkpoint), &model->weights, error);
-    if (status == DVK_OK)
+    if (status == DVK_OK) {
         fill_info(model, &checkpoint);
+        checkpoint.config.labels = NULL; /* the model's now */
+    }
     dvk_checkpoint_close(&checkpoint);
     if (status != DVK_OK) {
         free(model);
@@ -97,12 +106,18 @@ void dvk_model_destroy(dvk_model **model) {
     if (!model || !*model)
         return;
     dvk_weights_destroy((*model)->context, &(*model)->weights);
+    dvk_config_free(&(*model)->config);
     free(*model);
     *model = NULL;
 }
 
 const dvk_model_info *dvk_model_get_info(const dvk_model *model) {
     return &model->info;
+}
+
+const char *dvk_model_label(const dvk_model *model, uint32_t index) {
+    const dvk_vit_config *config = &model->config;
+    return config->labels && index < config->label_count ? config->labels[index] : NULL;
 }
 
 void dvk_preprocess_size(const dvk_model *model, const dvk_preprocess_params *params, const dvk_image *image,

@@ -7,11 +7,11 @@
 enum { COLUMN_PADDING = 64 };
 
 uint32_t dvk_matrix_depth(const dvk_matrix *matrix) {
-    return (matrix->inputs + 3) / 4 * 4;
+    return (matrix->parts[0]->inputs + 3) / 4 * 4;
 }
 
 uint32_t dvk_matrix_stride(const dvk_matrix *matrix) {
-    return (matrix->outputs * matrix->count + COLUMN_PADDING - 1) / COLUMN_PADDING * COLUMN_PADDING;
+    return (matrix->parts[0]->outputs * matrix->count + COLUMN_PADDING - 1) / COLUMN_PADDING * COLUMN_PADDING;
 }
 
 size_t dvk_matrix_row_bytes(const dvk_matrix *matrix) {
@@ -29,8 +29,8 @@ uint64_t dvk_matrix_bytes(const dvk_matrix *matrix) {
            float_rows * dvk_matrix_bias_bytes(matrix);
 }
 
-static dvk_result refuse_value(const char *file, const dvk_tensor *tensor, uint64_t element, float value,
-                               dvk_error *error) {
+dvk_result dvk_refuse_value(const char *file, const dvk_tensor *tensor, uint64_t element, float value,
+                            dvk_error *error) {
     if (isfinite(value))
         return dvk_fail(error, DVK_ERROR_UNSUPPORTED,
                         "%s: tensor %s holds %g at element %llu, beyond fp16's 65504: use fp32 precision", file,
@@ -41,19 +41,33 @@ static dvk_result refuse_value(const char *file, const dvk_tensor *tensor, uint6
                     file, tensor->name, isnan(value) ? "NaN" : "infinity", (unsigned long long)element);
 }
 
+/* What the results of output `output` are multiplied with. */
+static float scale_of(const dvk_linear *linear, float factor, uint32_t output) {
+    float scale = 1;
+    if (linear->scale)
+        dvk_tensor_to_float(linear->scale, output, 1, &scale);
+    return scale * factor;
+}
+
 void dvk_pack_scales(const dvk_matrix *matrix, float *scratch, float *scales) {
+    const uint32_t inputs = matrix->parts[0]->inputs, outputs = matrix->parts[0]->outputs;
     memset(scales, 0, dvk_matrix_bias_bytes(matrix));
-    for (uint32_t part = 0; part < matrix->count; part++)
-        for (uint32_t output = 0; output < matrix->outputs; output++) {
+    for (uint32_t part = 0; part < matrix->count; part++) {
+        const dvk_linear *linear = matrix->parts[part];
+        const uint64_t row_length = linear->weight->elements / linear->weight->shape[0];
+        for (uint32_t output = 0; output < outputs; output++) {
+            const uint64_t first = (linear->first_output + (uint64_t)output) * row_length + linear->first_input;
             float largest = 0;
-            for (uint32_t row = 0; row < matrix->inputs; row += DVK_PACK_ROWS) {
-                uint32_t rows = matrix->inputs - row < DVK_PACK_ROWS ? matrix->inputs - row : DVK_PACK_ROWS;
-                dvk_tensor_to_float(matrix->weights[part], (uint64_t)output * matrix->inputs + row, rows, scratch);
+            for (uint32_t row = 0; row < inputs; row += DVK_PACK_ROWS) {
+                uint32_t rows = inputs - row < DVK_PACK_ROWS ? inputs - row : DVK_PACK_ROWS;
+                dvk_tensor_to_float(linear->weight, first + row, rows, scratch);
                 for (uint32_t i = 0; i < rows; i++)
                     largest = fmaxf(largest, fabsf(scratch[i])); /* a NaN is passed over here and refused later */
             }
-            scales[(size_t)part * matrix->outputs + output] = largest * matrix->scales[part] / 127;
+            scales[(size_t)part * outputs + output] =
+                largest * fabsf(scale_of(linear, matrix->factors[part], output)) / 127;
         }
+    }
 }
 
 static int8_t quantise(float value, float scale) {
@@ -70,20 +84,25 @@ dvk_result dvk_pack_rows(const dvk_matrix *matrix, uint32_t first_row, uint32_t 
     uint16_t *halves = packed;
     int8_t *bytes = packed;
     memset(packed, 0, dvk_matrix_row_bytes(matrix) * rows);
-    uint32_t present = first_row < matrix->inputs ? matrix->inputs - first_row : 0;
+    uint32_t inputs = matrix->parts[0]->inputs, outputs = matrix->parts[0]->outputs;
+    uint32_t present = first_row < inputs ? inputs - first_row : 0;
     if (present > rows)
         present = rows;
     for (uint32_t part = 0; part < matrix->count; part++) {
-        const dvk_tensor *tensor = matrix->weights[part];
-        float scale = matrix->scales[part];
-        for (uint32_t output = 0; output < matrix->outputs; output++) {
-            uint64_t first = (uint64_t)output * matrix->inputs + first_row;
-            size_t column = (size_t)part * matrix->outputs + output;
+        const dvk_linear *linear = matrix->parts[part];
+        const dvk_tensor *tensor = linear->weight;
+        const uint64_t row_length = tensor->elements / tensor->shape[0];
+        for (uint32_t output = 0; output < outputs; output++) {
+            float scale = scale_of(linear, matrix->factors[part], output);
+            uint64_t first = (linear->first_output + (uint64_t)output) * row_length + linear->first_input + first_row;
+            size_t column = (size_t)part * outputs + output;
+            if (!isfinite(scale))
+                return dvk_refuse_value(matrix->file, linear->scale, output, scale, error);
             dvk_tensor_to_float(tensor, first, present, scratch);
             for (uint32_t row = 0; row < present; row++) {
                 float value = scratch[row] * scale;
                 if (!(fabsf(value) < limit)) /* also NaN */
-                    return refuse_value(matrix->file, tensor, first + row, scratch[row], error);
+                    return dvk_refuse_value(matrix->file, tensor, first + row, scratch[row], error);
                 if (half)
                     halves[(size_t)row * stride + column] = dvk_float_to_half(value);
                 else if (matrix->type == DVK_WEIGHT_INT8)
@@ -98,15 +117,19 @@ dvk_result dvk_pack_rows(const dvk_matrix *matrix, uint32_t first_row, uint32_t 
 
 dvk_result dvk_pack_bias(const dvk_matrix *matrix, float *packed, dvk_error *error) {
     memset(packed, 0, dvk_matrix_bias_bytes(matrix));
+    const uint32_t outputs = matrix->parts[0]->outputs;
     for (uint32_t part = 0; part < matrix->count; part++) {
-        if (!matrix->biases[part])
+        const dvk_linear *linear = matrix->parts[part];
+        if (!linear->bias)
             continue;
-        float *values = packed + (size_t)part * matrix->outputs;
-        dvk_result status = dvk_unpack_tensor(matrix->file, matrix->biases[part], values, error);
-        if (status != DVK_OK)
-            return status;
-        for (uint32_t i = 0; i < matrix->outputs; i++)
-            values[i] *= matrix->scales[part];
+        float *values = packed + (size_t)part * outputs;
+        dvk_tensor_to_float(linear->bias, linear->first_output, outputs, values);
+        for (uint32_t i = 0; i < outputs; i++) {
+            if (!isfinite(values[i]))
+                return dvk_refuse_value(matrix->file, linear->bias, linear->first_output + (uint64_t)i, values[i],
+                                        error);
+            values[i] *= scale_of(linear, matrix->factors[part], i);
+        }
     }
     return DVK_OK;
 }
@@ -115,6 +138,6 @@ dvk_result dvk_unpack_tensor(const char *file, const dvk_tensor *tensor, float *
     dvk_tensor_to_float(tensor, 0, tensor->elements, values);
     for (uint64_t i = 0; i < tensor->elements; i++)
         if (!isfinite(values[i]))
-            return refuse_value(file, tensor, i, values[i], error);
+            return dvk_refuse_value(file, tensor, i, values[i], error);
     return DVK_OK;
 }

@@ -5,13 +5,15 @@
 #include "checkpoint.h"
 #include "variants.h"
 
-/* One or several dense layers of equal shape side by side, as query, key and value are. */
+enum { DVK_PACK_ROWS = 64, DVK_MATRIX_PARTS = 3 };
+
+/* One or several dense layers of equal shape side by side, as query, key and value are. LayerScale and the factors are
+ * multiplied into weights and biases. */
 typedef struct dvk_matrix {
-    const char *file;                         /* for messages */
-    const dvk_tensor *weights[3], *biases[3]; /* a bias may be NULL: zeros */
-    float scales[3];
+    const char *file; /* for messages */
+    const dvk_linear *parts[DVK_MATRIX_PARTS];
+    float factors[DVK_MATRIX_PARTS];
     uint32_t count;
-    uint32_t inputs, outputs; /* of each part */
     dvk_weight_type type;
 } dvk_matrix;
 
@@ -28,10 +30,13 @@ void dvk_pack_scales(const dvk_matrix *matrix, float *scratch, float *scales);
 /* Rows first_row .. first_row + rows - 1 (at most DVK_PACK_ROWS, all below depth) into `packed`. `scratch` holds
  * DVK_PACK_ROWS floats; `scales` is read for int8 only. Refuses what is not finite, or is beyond fp16 where that is the
  * type. */
-enum { DVK_PACK_ROWS = 64 };
 dvk_result dvk_pack_rows(const dvk_matrix *matrix, uint32_t first_row, uint32_t rows, float *scratch,
                          const float *scales, void *packed, dvk_error *error);
 dvk_result dvk_pack_bias(const dvk_matrix *matrix, float *packed, dvk_error *error);
+
+/* The sentence for a value that is not finite, or that fp16 cannot hold. */
+dvk_result dvk_refuse_value(const char *file, const dvk_tensor *tensor, uint64_t element, float value,
+                            dvk_error *error);
 
 /* A whole tensor as floats, finite ones only. */
 dvk_result dvk_unpack_tensor(const char *file, const dvk_tensor *tensor, float *values, dvk_error *error);

@@ -1,332 +1,120 @@
-#include "plan.h"
+/* What a vision transformer is: embeddings, layers, and what comes behind them. */
+#include "plan_ops.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* Ops fail inside deep loops, so the builder keeps the first failure and turns the later steps into nothing. */
-typedef struct builder {
-    const dvk_plan_request *request;
-    dvk_plan *plan;
-    dvk_result status;
-    dvk_error *error;
-    uint32_t rows;         /* batch * tokens */
-    uint32_t hidden_size;  /* D */
-    uint64_t plane_stride; /* floats from the query plane to the key plane to the value plane */
-} builder;
+/* One row an image, `offset` bytes behind the image's first. */
+typedef struct row_of_images {
+    uint32_t buffer;
+    uint64_t offset;
+    uint32_t stride; /* floats */
+} row_of_images;
 
-static uint64_t round_up(uint64_t value, uint64_t multiple) {
-    return (value + multiple - 1) / multiple * multiple;
+static void add_embeddings(dvk_plan_builder *build, uint32_t depth) {
+    const dvk_weights *weights = build->request->weights;
+    const bool norm = weights->first_norm.size != 0;
+    dvk_add_patchify(build, depth);
+    dvk_add_matmul(build, &(dvk_matmul_op){.label = "embeddings",
+                                           .weights = &weights->patch,
+                                           .a_buffer = DVK_PLAN_WIDE,
+                                           .out_buffer = norm ? DVK_PLAN_NORMED : DVK_PLAN_HIDDEN,
+                                           .rows = build->rows,
+                                           .columns = build->hidden_size,
+                                           .depth = depth,
+                                           .a_stride = depth,
+                                           .out_stride = build->hidden_size,
+                                           .residual = DVK_RESIDUAL_TABLE});
+    if (norm)
+        dvk_add_layernorm(build, &(dvk_layernorm_op){.label = "first norm",
+                                                     .parameters = &weights->first_norm,
+                                                     .in_buffer = DVK_PLAN_NORMED,
+                                                     .out_buffer = DVK_PLAN_HIDDEN,
+                                                     .rows = build->rows,
+                                                     .in_stride = build->hidden_size});
 }
 
-static uint32_t tiles(uint32_t count, uint32_t tile) {
-    return (count + tile - 1) / tile;
+/* HIDDEN to NORMED. */
+static void add_norm(dvk_plan_builder *build, const char *label, const dvk_slice *parameters) {
+    dvk_add_layernorm(build, &(dvk_layernorm_op){.label = label,
+                                                 .parameters = parameters,
+                                                 .in_buffer = DVK_PLAN_HIDDEN,
+                                                 .out_buffer = DVK_PLAN_NORMED,
+                                                 .rows = build->rows,
+                                                 .in_stride = build->hidden_size});
 }
 
-static void fail_range(builder *build, const char *label, uint64_t bytes) {
-    if (build->status == DVK_OK)
-        build->status =
-            dvk_fail(build->error, DVK_ERROR_UNSUPPORTED,
-                     "%s needs a shader binding of %llu bytes at a multiple of 256, and the device binds at "
-                     "most %llu: use a smaller size or batch",
-                     label, (unsigned long long)bytes, (unsigned long long)build->request->max_range);
+/* NORMED to rows of the MLP's size in WIDE. */
+static void add_expansion(dvk_plan_builder *build, const char *label, const dvk_slice *weights,
+                          dvk_activation activation, dvk_residual residual) {
+    const uint32_t mlp = build->request->config->mlp_size;
+    dvk_add_matmul(build, &(dvk_matmul_op){.label = label,
+                                           .weights = weights,
+                                           .a_buffer = DVK_PLAN_NORMED,
+                                           .out_buffer = DVK_PLAN_WIDE,
+                                           .rows = build->rows,
+                                           .columns = mlp,
+                                           .depth = build->hidden_size,
+                                           .a_stride = build->hidden_size,
+                                           .out_stride = mlp,
+                                           .activation = activation,
+                                           .residual = residual});
 }
 
-static dvk_op *add_op(builder *build, dvk_kernel kernel, dvk_specialisation specialisation, const char *label) {
-    dvk_plan *plan = build->plan;
-    if (build->status != DVK_OK)
-        return NULL;
-    if (plan->op_count == plan->op_capacity) {
-        uint32_t capacity = plan->op_capacity ? 2 * plan->op_capacity : 128;
-        dvk_op *ops = realloc(plan->ops, capacity * sizeof(*ops));
-        if (!ops) {
-            build->status = dvk_fail_memory(build->error, capacity * sizeof(*ops));
-            return NULL;
-        }
-        plan->ops = ops;
-        plan->op_capacity = capacity;
-    }
-    dvk_op *op = &plan->ops[plan->op_count++];
-    memset(op, 0, sizeof(*op));
-    snprintf(op->label, sizeof(op->label), "%s", label);
-    op->variant = build->request->variants[kernel];
-    op->specialisation = specialisation;
-    return op;
+/* Added to the residual stream. */
+static void add_branch(dvk_plan_builder *build, const char *label, const dvk_slice *weights, uint32_t buffer,
+                       uint32_t depth) {
+    dvk_add_matmul(build, &(dvk_matmul_op){.label = label,
+                                           .weights = weights,
+                                           .a_buffer = buffer,
+                                           .out_buffer = DVK_PLAN_HIDDEN,
+                                           .rows = build->rows,
+                                           .columns = build->hidden_size,
+                                           .depth = depth,
+                                           .a_stride = depth,
+                                           .out_stride = build->hidden_size,
+                                           .residual = DVK_RESIDUAL_IN_PLACE});
 }
 
-static void bind(builder *build, dvk_op *op, uint32_t buffer, bool writes, uint64_t offset, uint64_t size) {
-    if (size > build->request->max_range || offset % build->request->offset_alignment)
-        fail_range(build, op->label, size);
-    op->bindings[op->binding_count++] = (dvk_binding){buffer, writes, offset, size};
-    op->bytes += size;
+/* NORMED to `planes` planes in WIDE. */
+static void add_planes(dvk_plan_builder *build, const char *label, const dvk_slice *weights, uint32_t planes) {
+    const uint32_t size = build->hidden_size;
+    dvk_add_matmul(build, &(dvk_matmul_op){.label = label,
+                                           .weights = weights,
+                                           .a_buffer = DVK_PLAN_NORMED,
+                                           .out_buffer = DVK_PLAN_WIDE,
+                                           .rows = build->rows,
+                                           .columns = planes * size,
+                                           .depth = size,
+                                           .a_stride = size,
+                                           .out_stride = size,
+                                           .plane_columns = size});
 }
 
-static void bind_weights(builder *build, dvk_op *op, const dvk_slice *slice) {
-    bind(build, op, DVK_PLAN_WEIGHTS + slice->block, false, slice->offset, slice->size);
-}
-
-static void finish(builder *build, dvk_op *op, uint32_t groups, size_t push_bytes, uint64_t flops) {
-    op->push.groups.first_group = 0;
-    op->push.groups.group_end = groups;
-    op->push_bytes = (uint32_t)push_bytes;
-    op->flops = flops;
-    build->plan->flops += flops;
-}
-
-/* How many of `rows` one op may take when a row of its widest operand has `row_bytes`: all of them, or as many as the
- * device binds, in steps of 64 rows where a single row is not a multiple of the 256 bytes that offsets must be. */
-static uint32_t rows_per_op(builder *build, const char *label, uint32_t rows, uint64_t row_bytes) {
-    uint64_t most = build->request->max_range / row_bytes;
-    if (most >= rows)
-        return rows;
-    if (row_bytes % 256)
-        most = most / 64 * 64;
-    if (!most)
-        fail_range(build, label, row_bytes);
-    return most ? (uint32_t)most : rows;
-}
-
-/* Ops over whole images take the batch at once where every operand can be bound, else image by image. */
-static uint32_t images_per_op(const builder *build, uint64_t image_bytes) {
-    uint32_t batch = build->plan->batch;
-    return image_bytes * batch <= build->request->max_range ? batch : 1;
-}
-
-typedef struct matmul {
-    const char *label;
-    const dvk_slice *weights;
-    uint32_t a_buffer, out_buffer;
-    uint64_t out_offset; /* bytes */
-    uint32_t rows, columns, depth, a_stride, out_stride;
-    uint32_t plane_columns; /* 0: one plane */
-    dvk_activation activation;
-    dvk_residual residual;
-} matmul;
-
-static void add_matmul_part(builder *build, const matmul *product, uint32_t first_row, uint32_t rows,
-                            uint32_t first_column, uint32_t columns, uint64_t out_offset) {
-    dvk_specialisation specialisation = {.activation = product->activation, .residual = product->residual};
-    dvk_op *op = add_op(build, DVK_KERNEL_MATMUL, specialisation, product->label);
-    if (!op)
-        return;
-    uint32_t plane_columns = product->plane_columns ? product->plane_columns : product->columns;
-    uint64_t planes = columns / plane_columns;
-    uint64_t a_floats = (uint64_t)(rows - 1) * product->a_stride + product->depth;
-    uint64_t out_floats =
-        (planes - 1) * build->plane_stride + (uint64_t)(rows - 1) * product->out_stride + plane_columns;
-    bool table = product->residual == DVK_RESIDUAL_TABLE;
-    bind(build, op, product->a_buffer, false, (uint64_t)first_row * product->a_stride * 4, a_floats * 4);
-    bind_weights(build, op, product->weights);
-    if (table)
-        bind(build, op, DVK_PLAN_TABLE, false, 0, (uint64_t)build->plan->tokens * build->hidden_size * 4);
-    else
-        bind_weights(build, op, product->weights); /* unused, but every binding must be a valid one */
-    bind(build, op, product->out_buffer, true, out_offset + (uint64_t)first_row * product->out_stride * 4,
-         out_floats * 4);
-    op->push.matmul = (dvk_push_matmul){
-        .rows = rows,
-        .columns = columns,
-        .depth = product->depth,
-        .a_stride = product->a_stride,
-        .w_stride = product->weights->stride,
-        .first_column = first_column,
-        .out_stride = product->out_stride,
-        .plane_columns = plane_columns,
-        .plane_stride = (uint32_t)build->plane_stride,
-        .table_rows = table ? build->plan->tokens : 1,
-        .first_row = first_row,
-    };
-    finish(build, op, tiles(rows, op->variant->tile_rows) * tiles(columns, op->variant->tile_columns),
-           sizeof(dvk_push_matmul), 2ull * rows * columns * product->depth);
-}
-
-static void add_matmul(builder *build, const matmul *product) {
-    uint64_t widest = product->a_stride > product->out_stride ? product->a_stride : product->out_stride;
-    uint32_t planes = product->plane_columns ? product->columns / product->plane_columns : 1;
-    bool together = planes * build->plane_stride * 4 <= build->request->max_range;
-    if (planes > 1 && together) {
-        add_matmul_part(build, product, 0, product->rows, 0, product->columns, product->out_offset);
-        return;
-    }
-    uint32_t columns = product->columns / planes;
-    uint32_t step = rows_per_op(build, product->label, product->rows, widest * 4);
-    for (uint32_t plane = 0; plane < planes; plane++)
-        for (uint32_t row = 0; row < product->rows; row += step)
-            add_matmul_part(build, product, row, product->rows - row < step ? product->rows - row : step,
-                            plane * columns, columns, product->out_offset + plane * build->plane_stride * 4);
-}
-
-static void add_layernorm(builder *build, const char *label, const dvk_slice *parameters) {
-    uint64_t row_bytes = (uint64_t)build->hidden_size * 4;
-    uint32_t step = rows_per_op(build, label, build->rows, row_bytes);
-    for (uint32_t row = 0; row < build->rows; row += step) {
-        uint32_t rows = build->rows - row < step ? build->rows - row : step;
-        dvk_op *op = add_op(build, DVK_KERNEL_LAYERNORM, (dvk_specialisation){0}, label);
-        if (!op)
-            return;
-        bind(build, op, DVK_PLAN_HIDDEN, false, row * row_bytes, rows * row_bytes);
-        bind_weights(build, op, parameters);
-        bind(build, op, DVK_PLAN_NORMED, true, row * row_bytes, rows * row_bytes);
-        op->push.layernorm = (dvk_push_layernorm){
-            .rows = rows,
-            .columns = build->hidden_size,
-            .epsilon = build->request->config->layer_norm_eps,
-        };
-        finish(build, op, tiles(rows, op->variant->tile_rows), sizeof(dvk_push_layernorm),
-               8ull * rows * build->hidden_size);
-    }
-}
-
-static void add_patchify(builder *build, uint32_t depth) {
-    dvk_plan *plan = build->plan;
-    uint64_t image_bytes = 12ull * plan->width * plan->height;
-    uint64_t patch_bytes = 4ull * plan->tokens * depth;
-    uint32_t images = images_per_op(build, image_bytes > patch_bytes ? image_bytes : patch_bytes);
-    plan->pixel_stride = images == plan->batch ? image_bytes : round_up(image_bytes, 256);
-    plan->buffer_bytes[DVK_PLAN_PIXELS] = plan->pixel_stride * plan->batch;
-    for (uint32_t image = 0; image < plan->batch; image += images) {
-        dvk_op *op = add_op(build, DVK_KERNEL_PATCHIFY, (dvk_specialisation){0}, "patches");
-        if (!op)
-            return;
-        bind(build, op, DVK_PLAN_PIXELS, false, image * plan->pixel_stride, image_bytes * images);
-        bind(build, op, DVK_PLAN_WIDE, true, image * patch_bytes, patch_bytes * images);
-        op->push.patchify = (dvk_push_patchify){
-            .rows = images * plan->tokens,
-            .tokens = plan->tokens,
-            .grid_width = plan->grid_width,
-            .width = plan->width,
-            .height = plan->height,
-            .patch_size = build->request->config->patch_size,
-            .depth = depth,
-        };
-        finish(build, op, tiles(images * plan->tokens * (depth / 4), op->variant->local_size),
-               sizeof(dvk_push_patchify), 0);
-    }
-}
-
-static void add_attention(builder *build, const char *label) {
-    const dvk_plan *plan = build->plan;
-    const dvk_vit_config *config = build->request->config;
-    uint64_t image_bytes = 4ull * plan->tokens * build->hidden_size, plane = build->plane_stride * 4;
-    uint32_t images = images_per_op(build, image_bytes);
-    for (uint32_t image = 0; image < plan->batch; image += images) {
-        dvk_op *op = add_op(build, DVK_KERNEL_ATTENTION, (dvk_specialisation){.head_dim = config->head_dim}, label);
-        if (!op)
-            return;
-        for (uint32_t part = 0; part < 3; part++) /* query, key, value */
-            bind(build, op, DVK_PLAN_WIDE, false, part * plane + image * image_bytes, images * image_bytes);
-        bind(build, op, DVK_PLAN_NORMED, true, image * image_bytes, images * image_bytes);
-        op->push.attention =
-            (dvk_push_attention){.tokens = plan->tokens, .heads = config->heads, .row_stride = build->hidden_size};
-        finish(build, op, images * config->heads * tiles(plan->tokens, op->variant->tile_rows),
-               sizeof(dvk_push_attention), 4ull * images * plan->tokens * plan->tokens * build->hidden_size);
-    }
-}
-
-/* Room in RESULTS for `floats` of each image, either dense or image by image at bindable offsets. */
-static uint64_t place_result(dvk_plan *plan, dvk_output output, uint64_t floats, bool dense) {
-    uint64_t *used = &plan->buffer_bytes[DVK_PLAN_RESULTS];
-    uint64_t offset = round_up(*used, 256);
-    plan->outputs[output].buffer = DVK_PLAN_RESULTS;
-    plan->outputs[output].offset = offset;
-    plan->outputs[output].image_stride = dense ? floats * 4 : round_up(floats * 4, 256);
-    *used = offset + plan->outputs[output].image_stride * plan->batch;
-    return offset;
-}
-
-static void add_attention_row(builder *build) {
-    dvk_plan *plan = build->plan;
-    const dvk_vit_config *config = build->request->config;
-    uint64_t image_bytes = 4ull * plan->tokens * build->hidden_size, plane = build->plane_stride * 4;
-    uint64_t row_bytes = 4ull * config->heads * plan->tokens;
-    uint32_t images = images_per_op(build, image_bytes);
-    uint64_t offset =
-        place_result(plan, DVK_OUTPUT_ATTENTION, (uint64_t)config->heads * plan->tokens, images == plan->batch);
-    for (uint32_t image = 0; image < plan->batch; image += images) {
-        dvk_op *op = add_op(build, DVK_KERNEL_ATTENTION_ROW, (dvk_specialisation){.head_dim = config->head_dim},
-                            "CLS attention");
-        if (!op)
-            return;
-        for (uint32_t part = 0; part < 2; part++) /* query, key */
-            bind(build, op, DVK_PLAN_WIDE, false, part * plane + image * image_bytes, images * image_bytes);
-        bind(build, op, DVK_PLAN_RESULTS, true, offset + image * plan->outputs[DVK_OUTPUT_ATTENTION].image_stride,
-             images * row_bytes);
-        op->push.attention_row =
-            (dvk_push_attention_row){.tokens = plan->tokens, .heads = config->heads, .row_stride = build->hidden_size};
-        finish(build, op, images * config->heads, sizeof(dvk_push_attention_row),
-               2ull * images * plan->tokens * build->hidden_size);
-    }
-}
-
-static void add_mean(builder *build) {
-    dvk_plan *plan = build->plan;
-    uint64_t image_bytes = 4ull * plan->tokens * build->hidden_size;
-    uint32_t images = images_per_op(build, image_bytes);
-    uint64_t offset = place_result(plan, DVK_OUTPUT_MEAN, build->hidden_size, images == plan->batch);
-    for (uint32_t image = 0; image < plan->batch; image += images) {
-        dvk_op *op = add_op(build, DVK_KERNEL_MEAN, (dvk_specialisation){0}, "mean of patches");
-        if (!op)
-            return;
-        bind(build, op, DVK_PLAN_NORMED, false, image * image_bytes, images * image_bytes);
-        bind(build, op, DVK_PLAN_RESULTS, true, offset + image * plan->outputs[DVK_OUTPUT_MEAN].image_stride,
-             images * 4ull * build->hidden_size);
-        op->push.mean = (dvk_push_mean){.tokens = plan->tokens, .columns = build->hidden_size};
-        finish(build, op, images * tiles(build->hidden_size, 4 * op->variant->local_size), sizeof(dvk_push_mean),
-               (uint64_t)images * plan->tokens * build->hidden_size);
-    }
-}
-
-static void add_layer(builder *build, uint32_t index) {
+static void add_layer(dvk_plan_builder *build, uint32_t index) {
     const dvk_vit_config *config = build->request->config;
     const dvk_layer_weights *weights = &build->request->weights->layers[index];
-    uint32_t size = build->hidden_size;
     char label[48];
 #define LABEL(part) (snprintf(label, sizeof(label), "layer %u " part, index), label)
-    add_layernorm(build, LABEL("norm before"), &weights->norm_before);
-    add_matmul(build, &(matmul){.label = LABEL("query key value"),
-                                .weights = &weights->qkv,
-                                .a_buffer = DVK_PLAN_NORMED,
-                                .out_buffer = DVK_PLAN_WIDE,
-                                .rows = build->rows,
-                                .columns = 3 * size,
-                                .depth = size,
-                                .a_stride = size,
-                                .out_stride = size,
-                                .plane_columns = size});
+    add_norm(build, LABEL("norm before"), &weights->norm_before);
+    add_planes(build, LABEL("query key value"), &weights->qkv, 3);
+    if (config->family->position_kind == DVK_POSITIONS_ROTARY) {
+        dvk_add_rotate(build, LABEL("rotate query"), 0);
+        dvk_add_rotate(build, LABEL("rotate key"), 1);
+    }
     if (index + 1 == config->layers && (build->request->outputs & DVK_OUTPUT_BIT(DVK_OUTPUT_ATTENTION)))
-        add_attention_row(build);
-    add_attention(build, LABEL("attention"));
-    add_matmul(build, &(matmul){.label = LABEL("attention output"),
-                                .weights = &weights->attention_output,
-                                .a_buffer = DVK_PLAN_NORMED,
-                                .out_buffer = DVK_PLAN_HIDDEN,
-                                .rows = build->rows,
-                                .columns = size,
-                                .depth = size,
-                                .a_stride = size,
-                                .out_stride = size,
-                                .residual = DVK_RESIDUAL_IN_PLACE});
-    add_layernorm(build, LABEL("norm after"), &weights->norm_after);
-    add_matmul(build, &(matmul){.label = LABEL("intermediate"),
-                                .weights = &weights->intermediate,
-                                .a_buffer = DVK_PLAN_NORMED,
-                                .out_buffer = DVK_PLAN_WIDE,
-                                .rows = build->rows,
-                                .columns = config->mlp_size,
-                                .depth = size,
-                                .a_stride = size,
-                                .out_stride = config->mlp_size,
-                                .activation = config->activation});
-    add_matmul(build, &(matmul){.label = LABEL("output"),
-                                .weights = &weights->output,
-                                .a_buffer = DVK_PLAN_WIDE,
-                                .out_buffer = DVK_PLAN_HIDDEN,
-                                .rows = build->rows,
-                                .columns = size,
-                                .depth = config->mlp_size,
-                                .a_stride = config->mlp_size,
-                                .out_stride = size,
-                                .residual = DVK_RESIDUAL_IN_PLACE});
+        dvk_add_attention_row(build);
+    dvk_add_attention(build, LABEL("attention"));
+    add_branch(build, LABEL("attention output"), &weights->attention_output, DVK_PLAN_NORMED, build->hidden_size);
+    add_norm(build, LABEL("norm after"), &weights->norm_after);
+    if (config->gated) {
+        add_expansion(build, LABEL("gate"), &weights->gate, config->activation, DVK_RESIDUAL_NONE);
+        add_expansion(build, LABEL("intermediate"), &weights->intermediate, DVK_ACTIVATION_NONE, DVK_RESIDUAL_MULTIPLY);
+    } else {
+        add_expansion(build, LABEL("intermediate"), &weights->intermediate, config->activation, DVK_RESIDUAL_NONE);
+    }
+    add_branch(build, LABEL("output"), &weights->output, DVK_PLAN_WIDE, config->mlp_size);
 #undef LABEL
 }
 
@@ -339,40 +127,155 @@ static void set_shape(dvk_plan *plan, uint32_t outputs, dvk_output output, uint3
     plan->outputs[output].shape[1] = second;
 }
 
-static void add_outputs(builder *build) {
+static row_of_images result_row(const dvk_plan *plan, dvk_output output) {
+    const dvk_plan_output *place = &plan->outputs[output];
+    return (row_of_images){place->buffer, place->offset, (uint32_t)(place->image_stride / 4)};
+}
+
+/* A row of last_hidden_state. */
+static row_of_images token_row(const dvk_plan_builder *build, uint32_t token) {
+    return (row_of_images){build->plan->last_buffer, 4ull * token * build->hidden_size,
+                           build->plan->tokens * build->hidden_size};
+}
+
+/* A product of one row an image. */
+static void add_row_product(dvk_plan_builder *build, const char *label, const dvk_slice *weights, row_of_images in,
+                            uint32_t depth, row_of_images out, uint32_t columns, dvk_activation activation,
+                            dvk_residual residual) {
+    dvk_add_matmul(build, &(dvk_matmul_op){.label = label,
+                                           .weights = weights,
+                                           .a_buffer = in.buffer,
+                                           .a_offset = in.offset,
+                                           .a_stride = in.stride,
+                                           .depth = depth,
+                                           .out_buffer = out.buffer,
+                                           .out_offset = out.offset,
+                                           .out_stride = out.stride,
+                                           .rows = build->plan->batch,
+                                           .columns = columns,
+                                           .activation = activation,
+                                           .residual = residual});
+}
+
+static void add_row_norm(dvk_plan_builder *build, const char *label, const dvk_slice *parameters, row_of_images in,
+                         row_of_images out) {
+    dvk_add_layernorm(build, &(dvk_layernorm_op){.label = label,
+                                                 .parameters = parameters,
+                                                 .in_buffer = in.buffer,
+                                                 .in_offset = in.offset,
+                                                 .in_stride = in.stride,
+                                                 .out_buffer = out.buffer,
+                                                 .out_offset = out.offset,
+                                                 .rows = build->plan->batch});
+}
+
+/* A learned query's attention over all tokens, an MLP on top. HIDDEN is free by now, and so is WIDE. */
+static void add_attention_pool(dvk_plan_builder *build) {
+    const dvk_pool_weights *weights = &build->request->weights->pool;
+    const uint32_t size = build->hidden_size, mlp = build->request->config->mlp_size;
+    const row_of_images pooled = result_row(build->plan, DVK_OUTPUT_POOLED);
+    const row_of_images scratch = {DVK_PLAN_HIDDEN, 0, size}, wide = {DVK_PLAN_WIDE, 0, mlp};
+    add_planes(build, "pool key value", &weights->key_value, 2);
+    dvk_add_pool_attention(build, "pool attention", &weights->query, DVK_PLAN_HIDDEN);
+    add_row_product(build, "pool attention output", &weights->attention_output, scratch, size, pooled, size,
+                    DVK_ACTIVATION_NONE, DVK_RESIDUAL_NONE);
+    add_row_norm(build, "pool norm", &weights->norm, pooled, scratch);
+    add_row_product(build, "pool intermediate", &weights->intermediate, scratch, size, wide, mlp,
+                    build->request->config->activation, DVK_RESIDUAL_NONE);
+    add_row_product(build, "pool output", &weights->output, wide, mlp, pooled, size, DVK_ACTIVATION_NONE,
+                    DVK_RESIDUAL_IN_PLACE);
+}
+
+static void add_pooled(dvk_plan_builder *build) {
+    const dvk_weights *weights = build->request->weights;
+    const uint32_t size = build->hidden_size;
+    dvk_plan *plan = build->plan;
+    switch (build->request->config->family->pooled) {
+    case DVK_POOLED_NONE:
+        break;
+    case DVK_POOLED_CLS:
+        plan->outputs[DVK_OUTPUT_POOLED] = plan->outputs[DVK_OUTPUT_CLS];
+        break;
+    case DVK_POOLED_DENSE:
+        dvk_place_result(plan, DVK_OUTPUT_POOLED, size, true);
+        add_row_product(build, "pooler", &weights->pooler, token_row(build, 0), size,
+                        result_row(plan, DVK_OUTPUT_POOLED), size, DVK_ACTIVATION_TANH, DVK_RESIDUAL_NONE);
+        break;
+    case DVK_POOLED_NORM:
+        dvk_place_result(plan, DVK_OUTPUT_POOLED, size, true);
+        add_row_norm(build, "final norm", &weights->final_norm, token_row(build, 0),
+                     result_row(plan, DVK_OUTPUT_POOLED));
+        break;
+    case DVK_POOLED_ATTENTION:
+        dvk_place_result(plan, DVK_OUTPUT_POOLED, size, true);
+        add_attention_pool(build);
+        break;
+    }
+}
+
+static row_of_images head_input(const dvk_plan_builder *build, dvk_head_input input) {
+    switch (input) {
+    case DVK_INPUT_CLS:
+        break;
+    case DVK_INPUT_DISTILLATION:
+        return token_row(build, 1);
+    case DVK_INPUT_MEAN:
+        return result_row(build->plan, DVK_OUTPUT_MEAN);
+    case DVK_INPUT_POOLED:
+        return result_row(build->plan, DVK_OUTPUT_POOLED);
+    }
+    return token_row(build, 0);
+}
+
+static bool head_reads(const dvk_weights *weights, dvk_head_input input) {
+    for (uint32_t i = 0; i < weights->head_parts; i++)
+        if (weights->head[i].input == input)
+            return true;
+    return false;
+}
+
+/* Matrices are padded with zero columns, so that a row of results may be, too. */
+static void add_head(dvk_plan_builder *build, dvk_output output) {
+    const dvk_weights *weights = build->request->weights;
+    const uint32_t columns = (uint32_t)dvk_round_up(weights->head[0].outputs, 4);
+    dvk_place_result(build->plan, output, columns, true);
+    for (uint32_t i = 0; i < weights->head_parts; i++)
+        add_row_product(build, output == DVK_OUTPUT_LOGITS ? "classifier" : "projection", &weights->head[i].matrix,
+                        head_input(build, weights->head[i].input), build->hidden_size, result_row(build->plan, output),
+                        columns, DVK_ACTIVATION_NONE, i ? DVK_RESIDUAL_IN_PLACE : DVK_RESIDUAL_NONE);
+}
+
+static void add_outputs(dvk_plan_builder *build) {
     dvk_plan *plan = build->plan;
     const dvk_plan_request *request = build->request;
+    const dvk_output head = request->config->head == DVK_HEAD_PROJECTION ? DVK_OUTPUT_EMBEDDING : DVK_OUTPUT_LOGITS;
     uint32_t size = build->hidden_size, outputs = request->outputs;
+    uint32_t head_outputs = request->weights->head[0].outputs;
     uint64_t row_bytes = 4ull * size;
+    bool has_head = (outputs & DVK_OUTPUT_BIT(head)) != 0;
     /* Three views of last_hidden_state. */
-    dvk_plan_output all = {.buffer = DVK_PLAN_NORMED, .image_stride = plan->tokens * row_bytes};
+    dvk_plan_output all = {.buffer = plan->last_buffer, .image_stride = plan->tokens * row_bytes};
     plan->outputs[DVK_OUTPUT_LAST_HIDDEN_STATE] = all;
     plan->outputs[DVK_OUTPUT_CLS] = all;
-    all.offset = row_bytes;
+    all.offset = plan->prefix * row_bytes;
     plan->outputs[DVK_OUTPUT_PATCHES] = all;
-    if (outputs & DVK_OUTPUT_BIT(DVK_OUTPUT_MEAN))
-        add_mean(build);
-    if (outputs & DVK_OUTPUT_BIT(DVK_OUTPUT_POOLED))
-        add_matmul(build, &(matmul){.label = "pooler",
-                                    .weights = &request->weights->pooler,
-                                    .a_buffer = DVK_PLAN_NORMED,
-                                    .out_buffer = DVK_PLAN_RESULTS,
-                                    .out_offset = place_result(plan, DVK_OUTPUT_POOLED, size, true),
-                                    .rows = plan->batch,
-                                    .columns = size,
-                                    .depth = size,
-                                    .a_stride = plan->tokens * size,
-                                    .out_stride = size,
-                                    .activation = DVK_ACTIVATION_TANH});
+    if ((outputs & DVK_OUTPUT_BIT(DVK_OUTPUT_MEAN)) || (has_head && head_reads(request->weights, DVK_INPUT_MEAN)))
+        dvk_add_mean(build);
+    if ((outputs & DVK_OUTPUT_BIT(DVK_OUTPUT_POOLED)) || (has_head && head_reads(request->weights, DVK_INPUT_POOLED)))
+        add_pooled(build);
+    if (has_head)
+        add_head(build, head);
     set_shape(plan, outputs, DVK_OUTPUT_LAST_HIDDEN_STATE, 2, plan->tokens, size);
     set_shape(plan, outputs, DVK_OUTPUT_CLS, 1, size, 0);
-    set_shape(plan, outputs, DVK_OUTPUT_PATCHES, 2, plan->tokens - 1, size);
+    set_shape(plan, outputs, DVK_OUTPUT_PATCHES, 2, plan->tokens - plan->prefix, size);
     set_shape(plan, outputs, DVK_OUTPUT_MEAN, 1, size, 0);
     set_shape(plan, outputs, DVK_OUTPUT_POOLED, 1, size, 0);
     set_shape(plan, outputs, DVK_OUTPUT_ATTENTION, 2, request->config->heads, plan->tokens);
+    set_shape(plan, outputs, DVK_OUTPUT_LOGITS, 1, head_outputs, 0);
+    set_shape(plan, outputs, DVK_OUTPUT_EMBEDDING, 1, head_outputs, 0);
 }
 
-static void size_buffers(builder *build, uint32_t patch_depth) {
+static void size_buffers(dvk_plan_builder *build, uint32_t patch_depth) {
     uint64_t *bytes = build->plan->buffer_bytes;
     uint64_t rows = build->rows;
     uint64_t wide = rows * patch_depth, mlp = rows * build->request->config->mlp_size;
@@ -381,6 +284,8 @@ static void size_buffers(builder *build, uint32_t patch_depth) {
     if (wide < mlp)
         wide = mlp;
     bytes[DVK_PLAN_TABLE] = 4ull * build->plan->tokens * build->hidden_size;
+    if (build->request->config->family->position_kind == DVK_POSITIONS_ROTARY)
+        bytes[DVK_PLAN_ANGLES] = 4ull * (build->plan->tokens - build->plan->prefix) * build->request->config->head_dim;
     bytes[DVK_PLAN_HIDDEN] = 4ull * rows * build->hidden_size;
     bytes[DVK_PLAN_NORMED] = bytes[DVK_PLAN_HIDDEN];
     bytes[DVK_PLAN_WIDE] = 4 * wide;
@@ -395,9 +300,9 @@ dvk_result dvk_plan_create(const dvk_plan_request *request, dvk_plan *plan, dvk_
     plan->grid_width = request->width / config->patch_size;
     plan->grid_height = request->height / config->patch_size;
     /* Shaders count elements in 32 bits; no memory in sight holds more. */
-    uint64_t tokens = 1 + (uint64_t)plan->grid_width * plan->grid_height;
+    uint64_t tokens = config->prefix_tokens + (uint64_t)plan->grid_width * plan->grid_height;
     uint64_t widest = 3ull * config->hidden_size > config->mlp_size ? 3ull * config->hidden_size : config->mlp_size;
-    uint64_t depth = round_up(3ull * config->patch_size * config->patch_size, 4);
+    uint64_t depth = dvk_round_up(3ull * config->patch_size * config->patch_size, 4);
     if (widest < depth)
         widest = depth;
     /* Divisions, because the products of numbers that a caller chose leave 64 bits, too. */
@@ -407,28 +312,22 @@ dvk_result dvk_plan_create(const dvk_plan_request *request, dvk_plan *plan, dvk_
                         "%u images of %ux%u pixels are more than 2^32 numbers in one pass: use a smaller size or batch",
                         request->batch, request->width, request->height);
     plan->tokens = (uint32_t)tokens;
+    plan->prefix = config->prefix_tokens;
+    plan->last_buffer = config->family->pooled == DVK_POOLED_NORM ? DVK_PLAN_HIDDEN : DVK_PLAN_NORMED;
 
-    builder build = {.request = request,
-                     .plan = plan,
-                     .error = error,
-                     .rows = plan->batch * plan->tokens,
-                     .hidden_size = config->hidden_size};
-    build.plane_stride = round_up(build.rows, 64) * build.hidden_size; /* so that planes start at bindable offsets */
+    dvk_plan_builder build = {.request = request,
+                              .plan = plan,
+                              .error = error,
+                              .rows = plan->batch * plan->tokens,
+                              .hidden_size = config->hidden_size};
+    build.plane_stride =
+        dvk_round_up(build.rows, 64) * build.hidden_size; /* so that planes start at bindable offsets */
     size_buffers(&build, (uint32_t)depth);
-    add_patchify(&build, (uint32_t)depth);
-    add_matmul(&build, &(matmul){.label = "embeddings",
-                                 .weights = &request->weights->patch,
-                                 .a_buffer = DVK_PLAN_WIDE,
-                                 .out_buffer = DVK_PLAN_HIDDEN,
-                                 .rows = build.rows,
-                                 .columns = build.hidden_size,
-                                 .depth = (uint32_t)depth,
-                                 .a_stride = (uint32_t)depth,
-                                 .out_stride = build.hidden_size,
-                                 .residual = DVK_RESIDUAL_TABLE});
+    add_embeddings(&build, (uint32_t)depth);
     for (uint32_t i = 0; i < config->layers; i++)
         add_layer(&build, i);
-    add_layernorm(&build, "final norm", &request->weights->final_norm);
+    if (plan->last_buffer == DVK_PLAN_NORMED)
+        add_norm(&build, "final norm", &request->weights->final_norm);
     add_outputs(&build);
     if (build.status != DVK_OK)
         dvk_plan_free(plan);

@@ -9,11 +9,12 @@
 
 typedef enum dvk_plan_buffer {
     DVK_PLAN_PIXELS,  /* [batch][3][height][width] */
-    DVK_PLAN_TABLE,   /* [tokens][D]: CLS + its position, then patch bias + position */
+    DVK_PLAN_TABLE,   /* [tokens][D]: CLS and the like + their positions, then patch bias + position */
+    DVK_PLAN_ANGLES,  /* [patches][head_dim]: cosines and sines of rotary positions */
     DVK_PLAN_HIDDEN,  /* [batch * tokens][D]: the residual stream */
-    DVK_PLAN_NORMED,  /* [batch * tokens][D]: layer norm's output, attention's output; at the end last_hidden_state */
+    DVK_PLAN_NORMED,  /* [batch * tokens][D]: layer norm's output, attention's output */
     DVK_PLAN_WIDE,    /* patches, then query | key | value planes, then the MLP's inner rows: never two at once */
-    DVK_PLAN_RESULTS, /* mean, pooled and attention outputs; see dvk_plan.outputs */
+    DVK_PLAN_RESULTS, /* all outputs but rows of last_hidden_state; see dvk_plan.outputs */
     DVK_PLAN_WEIGHTS, /* this + block */
 } dvk_plan_buffer;
 
@@ -41,6 +42,7 @@ typedef struct dvk_op {
         dvk_push_attention attention;
         dvk_push_attention_row attention_row;
         dvk_push_mean mean;
+        dvk_push_rotate rotate;
     } push;
     uint32_t push_bytes;
     uint64_t flops, bytes; /* arithmetic; the least that must be read and written */
@@ -58,8 +60,10 @@ typedef struct dvk_plan {
     uint32_t op_count, op_capacity;
     uint64_t buffer_bytes[DVK_PLAN_OWN_BUFFERS]; /* 0: not needed */
     dvk_plan_output outputs[DVK_OUTPUT_COUNT];
-    uint32_t batch, width, height, grid_width, grid_height, tokens;
-    uint64_t pixel_stride; /* bytes from image to image in PIXELS */
+    uint32_t last_buffer; /* where last_hidden_state is at the end: NORMED, or HIDDEN where it is not normalised */
+    uint32_t batch, width, height, grid_width, grid_height;
+    uint32_t tokens, prefix; /* of an image; prefix of them stand before the patches */
+    uint64_t pixel_stride;   /* bytes from image to image in PIXELS */
     uint64_t flops;
 } dvk_plan;
 

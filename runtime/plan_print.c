@@ -22,7 +22,7 @@ static void print(printer *out, const char *format, ...) {
         out->length += (size_t)length;
 }
 
-static const char *const buffer_names[DVK_PLAN_OWN_BUFFERS] = {"pixels", "table", "hidden",
+static const char *const buffer_names[DVK_PLAN_OWN_BUFFERS] = {"pixels", "table", "angles", "hidden",
                                                                "normed", "wide",  "results"};
 
 static void print_binding(printer *out, const dvk_binding *binding) {

@@ -38,6 +38,7 @@ static const processor_defaults families[] = {
      {0.48145466, 0.4578275, 0.40821073},
      {0.26862954, 0.26130258, 0.27577711},
      false},
+    {"Siglip", false, 224, 0, DVK_RESAMPLE_BICUBIC, {0.5, 0.5, 0.5}, {0.5, 0.5, 0.5}, false},
 };
 
 /* NULL where the key is missing or null: newer releases write every key, null for "not set". */
@@ -67,9 +68,10 @@ static dvk_result find_family(const json_t *root, const char *path, const proces
                 return DVK_OK;
             }
     }
-    return dvk_fail(error, DVK_ERROR_UNSUPPORTED,
-                    "%s: \"%s\" is \"%s\", only the ViT, DeiT, DINOv3, Bit and CLIP image processors can be run", path,
-                    key, dvk_quote(name).text);
+    return dvk_fail(
+        error, DVK_ERROR_UNSUPPORTED,
+        "%s: \"%s\" is \"%s\", only the ViT, DeiT, DINOv3, Bit, CLIP and Siglip image processors can be run", path, key,
+        dvk_quote(name).text);
 }
 
 static dvk_result get_flag(const json_t *root, const char *key, const char *path, bool fallback, bool *value,

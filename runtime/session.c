@@ -16,6 +16,30 @@ static double now_ms(void) {
 
 /* ------------------------------------------------------------------------------------------------ create */
 
+/* What the model does not have cannot be asked for. */
+static dvk_result check_outputs(const dvk_model *model, uint32_t outputs, dvk_error *error) {
+    const dvk_model_info *info = &model->info;
+    const char *instead = info->has_pooler ? "mean, pooled or patches" : "mean or patches";
+    if ((outputs & (DVK_OUTPUT_BIT(DVK_OUTPUT_CLS) | DVK_OUTPUT_BIT(DVK_OUTPUT_ATTENTION))) && !info->has_cls)
+        return dvk_fail(error, DVK_ERROR_UNSUPPORTED,
+                        "the model %s (%s) has no CLS token, so it has neither its features nor its attention: ask for "
+                        "%s",
+                        info->name, info->architecture, instead);
+    if ((outputs & DVK_OUTPUT_BIT(DVK_OUTPUT_POOLED)) && !info->has_pooler)
+        return dvk_fail(error, DVK_ERROR_UNSUPPORTED,
+                        "the model %s has no pooler, so it has no pooled output: ask for %smean or patches", info->name,
+                        info->has_cls ? "CLS, " : "");
+    if ((outputs & DVK_OUTPUT_BIT(DVK_OUTPUT_LOGITS)) && !info->label_count)
+        return dvk_fail(error, DVK_ERROR_UNSUPPORTED,
+                        "the model %s (%s) has no classifier, so it has no logits: ask for features", info->name,
+                        info->architecture);
+    if ((outputs & DVK_OUTPUT_BIT(DVK_OUTPUT_EMBEDDING)) && !info->embedding_size)
+        return dvk_fail(error, DVK_ERROR_UNSUPPORTED,
+                        "the model %s (%s) has no projection, so it has no embedding: ask for features", info->name,
+                        info->architecture);
+    return DVK_OK;
+}
+
 dvk_result dvk_session_plan(const dvk_model *model, const dvk_context *context, const dvk_session_params *params,
                             dvk_plan *plan, uint32_t *outputs, dvk_error *error) {
     dvk_plan_request request = {
@@ -24,7 +48,9 @@ dvk_result dvk_session_plan(const dvk_model *model, const dvk_context *context, 
         .batch = params->batch ? params->batch : 1,
         .width = params->width ? params->width : model->info.image_width,
         .height = params->height ? params->height : model->info.image_height,
-        .outputs = params->outputs ? params->outputs : DVK_OUTPUT_BIT(DVK_OUTPUT_CLS),
+        .outputs = params->outputs       ? params->outputs
+                   : model->info.has_cls ? DVK_OUTPUT_BIT(DVK_OUTPUT_CLS)
+                                         : DVK_OUTPUT_BIT(DVK_OUTPUT_MEAN),
         .max_range = context->limits.maxStorageBufferRange,
         .offset_alignment = context->limits.minStorageBufferOffsetAlignment,
     };
@@ -40,20 +66,19 @@ dvk_result dvk_session_plan(const dvk_model *model, const dvk_context *context, 
     if (request.outputs >> DVK_OUTPUT_COUNT)
         return dvk_fail(error, DVK_ERROR_INVALID_ARGUMENT, "dvk_session_create: unknown output bits in 0x%x",
                         request.outputs);
-    if ((request.outputs & DVK_OUTPUT_BIT(DVK_OUTPUT_POOLED)) && !model->info.has_pooler)
-        return dvk_fail(error, DVK_ERROR_UNSUPPORTED,
-                        "the model %s has no pooler, so it has no pooled output: ask for CLS, mean or patches",
-                        model->info.name);
+    dvk_result status = check_outputs(model, request.outputs, error);
+    if (status != DVK_OK)
+        return status;
     *outputs = request.outputs;
     for (uint32_t kernel = 0; kernel < DVK_KERNEL_COUNT; kernel++) {
         bool attention = kernel == DVK_KERNEL_ATTENTION || kernel == DVK_KERNEL_ATTENTION_ROW;
-        dvk_result status = dvk_variant_choose(
-            context, (dvk_kernel)kernel, kernel == DVK_KERNEL_MATMUL ? model->weights.type : DVK_WEIGHT_NONE,
-            attention ? model->config.head_dim : 0, &request.variants[kernel], error);
+        status = dvk_variant_choose(context, (dvk_kernel)kernel,
+                                    kernel == DVK_KERNEL_MATMUL ? model->weights.type : DVK_WEIGHT_NONE,
+                                    attention ? model->config.head_dim : 0, &request.variants[kernel], error);
         if (status != DVK_OK)
             return status;
     }
-    dvk_result status = dvk_plan_create(&request, plan, error);
+    status = dvk_plan_create(&request, plan, error);
     for (uint32_t i = 0; i < plan->op_count && status == DVK_OK; i++) {
         const dvk_op *op = &plan->ops[i];
         uint32_t grid[3];
@@ -99,31 +124,59 @@ static dvk_result make_buffers(dvk_session *session, dvk_error *error) {
     return DVK_OK;
 }
 
-/* Row 0: CLS + its position; the others: patch bias + position. */
-static dvk_result upload_table(dvk_session *session, dvk_error *error) {
+static dvk_result upload_floats(dvk_session *session, const float *values, const dvk_buffer *target, dvk_error *error) {
+    dvk_uploader uploader;
+    dvk_result status = dvk_uploader_open(session->model->context, &uploader, error);
+    if (status != DVK_OK)
+        return status;
+    size_t bytes = (size_t)target->size;
+    for (size_t done = 0; done < bytes && status == DVK_OK; done += DVK_STAGING_BYTES) {
+        size_t piece = bytes - done < DVK_STAGING_BYTES ? bytes - done : DVK_STAGING_BYTES;
+        status = dvk_upload(&uploader, (const uint8_t *)values + done, piece, target, done, error);
+    }
+    if (status == DVK_OK)
+        status = dvk_upload_finish(&uploader, error);
+    dvk_uploader_close(&uploader);
+    return status;
+}
+
+/* First CLS and the like with their positions, then for every patch the patch bias + its position. */
+static dvk_result upload_table(dvk_session *session, bool dino_scale_factor, dvk_error *error) {
     const dvk_model *model = session->model;
+    const dvk_weights *weights = &model->weights;
     const dvk_plan *plan = &session->plan;
-    uint32_t size = model->config.hidden_size;
-    size_t bytes = (size_t)session->buffers[DVK_PLAN_TABLE].size;
-    float *table = malloc(bytes);
+    const size_t size = model->config.hidden_size, bytes = (size_t)session->buffers[DVK_PLAN_TABLE].size;
+    float *table = calloc(1, bytes);
     if (!table)
         return dvk_fail_memory(error, bytes);
-    dvk_interpolate_positions(model->weights.positions, model->config.grid_height, model->config.grid_width,
-                              plan->grid_height, plan->grid_width, size, table);
-    for (uint32_t token = 0; token < plan->tokens; token++) {
-        const float *add = token ? model->weights.patch_bias : model->weights.cls_token;
-        for (uint32_t i = 0; i < size; i++)
-            table[(size_t)token * size + i] += add[i];
+    memcpy(table, weights->prefix, plan->prefix * size * sizeof(float));
+    float *patches = table + plan->prefix * size;
+    dvk_result status = DVK_OK;
+    if (weights->positions) {
+        bool antialias = model->config.family->position_kind == DVK_POSITIONS_BICUBIC_ANTIALIAS;
+        dvk_position_resize resize = {.antialias = antialias, .dino_scale_factor = dino_scale_factor && !antialias};
+        status = dvk_interpolate_positions(weights->positions, model->config.grid_height, model->config.grid_width,
+                                           plan->grid_height, plan->grid_width, (uint32_t)size, resize, patches, error);
     }
-    dvk_uploader uploader;
-    dvk_result status = dvk_uploader_open(model->context, &uploader, error);
-    if (status == DVK_OK) {
-        status = dvk_upload(&uploader, table, bytes, &session->buffers[DVK_PLAN_TABLE], 0, error);
-        if (status == DVK_OK)
-            status = dvk_upload_finish(&uploader, error);
-        dvk_uploader_close(&uploader);
-    }
+    for (size_t i = 0; i < (plan->tokens - plan->prefix) * size; i++)
+        patches[i] += weights->patch_bias[i % size];
+    if (status == DVK_OK)
+        status = upload_floats(session, table, &session->buffers[DVK_PLAN_TABLE], error);
     free(table);
+    return status;
+}
+
+static dvk_result upload_angles(dvk_session *session, dvk_error *error) {
+    const dvk_buffer *target = &session->buffers[DVK_PLAN_ANGLES];
+    if (!session->plan.buffer_bytes[DVK_PLAN_ANGLES])
+        return DVK_OK;
+    float *angles = malloc((size_t)target->size);
+    if (!angles)
+        return dvk_fail_memory(error, (size_t)target->size);
+    dvk_rotary_angles(session->plan.grid_height, session->plan.grid_width, session->model->config.head_dim,
+                      session->model->config.rope_theta, angles);
+    dvk_result status = upload_floats(session, angles, target, error);
+    free(angles);
     return status;
 }
 
@@ -216,7 +269,7 @@ static void record_readback(const dvk_session *session, VkCommandBuffer commands
     };
     vk->vkCmdPipelineBarrier(commands, VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT, VK_PIPELINE_STAGE_TRANSFER_BIT, 0, 1,
                              &barrier, 0, NULL, 0, NULL);
-    const dvk_buffer *rows = &session->buffers[DVK_PLAN_NORMED];
+    const dvk_buffer *rows = &session->buffers[plan->last_buffer];
     if (session->whole_rows) {
         VkBufferCopy region = {.size = session->results_offset};
         vk->vkCmdCopyBuffer(commands, rows->handle, session->readback.handle, 1, &region);
@@ -284,7 +337,9 @@ dvk_result dvk_session_create(dvk_model *model, const dvk_session_params *params
     if (status == DVK_OK)
         status = make_buffers(session, error);
     if (status == DVK_OK)
-        status = upload_table(session, error);
+        status = upload_table(session, params->dino_scale_factor, error);
+    if (status == DVK_OK)
+        status = upload_angles(session, error);
     if (status == DVK_OK)
         status = make_pipelines(session, error);
     if (status == DVK_OK)

@@ -13,8 +13,8 @@ struct dvk_session {
     dvk_plan plan;
     dvk_buffer buffers[DVK_PLAN_OWN_BUFFERS];
     dvk_buffer upload;       /* pixels, as in PIXELS */
-    dvk_buffer readback;     /* the rows of NORMED that were asked for, then RESULTS */
-    bool whole_rows;         /* readback holds every token; else the CLS rows alone */
+    dvk_buffer readback;     /* the rows of last_hidden_state that were asked for, then RESULTS */
+    bool whole_rows;         /* readback holds every token; else those of token 0 alone */
     uint64_t results_offset; /* of RESULTS in readback */
 
     dvk_recorder recorder;

@@ -14,6 +14,7 @@ typedef enum dvk_kernel {
     DVK_KERNEL_ATTENTION,
     DVK_KERNEL_ATTENTION_ROW,
     DVK_KERNEL_MEAN,
+    DVK_KERNEL_ROTATE,
     DVK_KERNEL_COUNT
 } dvk_kernel;
 
@@ -52,7 +53,8 @@ enum {
 typedef enum dvk_residual {
     DVK_RESIDUAL_NONE = 0,
     DVK_RESIDUAL_IN_PLACE = 1, /* out += result */
-    DVK_RESIDUAL_TABLE = 2     /* out = table[row] + result */
+    DVK_RESIDUAL_TABLE = 2,    /* out = table[row] + result */
+    DVK_RESIDUAL_MULTIPLY = 3  /* out *= result */
 } dvk_residual;
 
 typedef struct dvk_variant {

@@ -88,78 +88,135 @@ static dvk_result add_matrix(builder *build, dvk_matrix *matrix, dvk_slice *slic
     return status;
 }
 
-static dvk_result add_linear(builder *build, const dvk_linear *linear, dvk_slice *slice, dvk_error *error) {
-    dvk_matrix matrix = {
-        .weights = {linear->weight},
-        .biases = {linear->bias},
-        .scales = {1.0f},
-        .count = 1,
-        .inputs = (uint32_t)linear->weight->shape[1],
-        .outputs = (uint32_t)linear->weight->shape[0],
-    };
-    return add_matrix(build, &matrix, slice, error);
+static dvk_result add_linear(builder *build, const dvk_linear *linear, float factor, dvk_slice *slice,
+                             dvk_error *error) {
+    return add_matrix(build, &(dvk_matrix){.parts = {linear}, .factors = {factor}, .count = 1}, slice, error);
 }
 
-static dvk_result add_norm(builder *build, const dvk_linear *norm, dvk_slice *slice, dvk_error *error) {
+/* Room in `packed` for `count` floats; only while the weights are laid out. */
+static dvk_result place_floats(builder *build, size_t count, dvk_slice *slice, dvk_error *error) {
+    if (build->packed_bytes < count * sizeof(float))
+        build->packed_bytes = count * sizeof(float);
+    return place(build, count * sizeof(float), 0, slice, error);
+}
+
+static dvk_result add_norm(builder *build, const dvk_norm *norm, dvk_slice *slice, dvk_error *error) {
     size_t columns = build->checkpoint->config.hidden_size;
-    size_t bytes = 2 * columns * sizeof(float);
-    if (!build->filling) {
-        if (build->packed_bytes < bytes)
-            build->packed_bytes = bytes;
-        return place(build, bytes, 0, slice, error);
-    }
+    if (!build->filling)
+        return place_floats(build, 2 * columns, slice, error);
     float *values = build->packed;
     dvk_result status = dvk_unpack_tensor(build->checkpoint->name, norm->weight, values, error);
     if (status == DVK_OK)
         status = dvk_unpack_tensor(build->checkpoint->name, norm->bias, values + columns, error);
     if (status == DVK_OK)
-        status = send(build, slice, 0, values, bytes, error);
+        status = send(build, slice, 0, values, 2 * columns * sizeof(float), error);
     return status;
 }
 
+/* The softmax scale goes into the query, so that no kernel multiplies scores. 1/8 for head_dim 64: exact. */
+static float softmax_scale(const dvk_vit_config *config) {
+    return (float)(1.0 / sqrt(config->head_dim));
+}
+
 static dvk_result add_layer(builder *build, const dvk_vit_layer *layer, dvk_layer_weights *weights, dvk_error *error) {
-    const dvk_vit_config *config = &build->checkpoint->config;
-    /* The softmax scale goes into the query, so that no kernel multiplies scores. 1/8 for head_dim 64: exact. */
     dvk_matrix qkv = {
-        .weights = {layer->query.weight, layer->key.weight, layer->value.weight},
-        .biases = {layer->query.bias, layer->key.bias, layer->value.bias},
-        .scales = {(float)(1.0 / sqrt(config->head_dim)), 1.0f, 1.0f},
+        .parts = {&layer->query, &layer->key, &layer->value},
+        .factors = {softmax_scale(&build->checkpoint->config), 1.0f, 1.0f},
         .count = 3,
-        .inputs = config->hidden_size,
-        .outputs = config->hidden_size,
     };
     dvk_result status = add_norm(build, &layer->norm_before, &weights->norm_before, error);
     if (status == DVK_OK)
         status = add_matrix(build, &qkv, &weights->qkv, error);
     if (status == DVK_OK)
-        status = add_linear(build, &layer->attention_output, &weights->attention_output, error);
+        status = add_linear(build, &layer->attention_output, 1, &weights->attention_output, error);
     if (status == DVK_OK)
         status = add_norm(build, &layer->norm_after, &weights->norm_after, error);
+    if (status == DVK_OK && layer->gate.weight)
+        status = add_linear(build, &layer->gate, 1, &weights->gate, error);
     if (status == DVK_OK)
-        status = add_linear(build, &layer->intermediate, &weights->intermediate, error);
+        status = add_linear(build, &layer->intermediate, 1, &weights->intermediate, error);
     if (status == DVK_OK)
-        status = add_linear(build, &layer->output, &weights->output, error);
+        status = add_linear(build, &layer->output, 1, &weights->output, error);
+    return status;
+}
+
+/* The probe is a constant, and so is its query. */
+static dvk_result add_probe(builder *build, const dvk_attention_pool *pool, dvk_slice *slice, dvk_error *error) {
+    const char *file = build->checkpoint->name;
+    const size_t size = build->checkpoint->config.hidden_size;
+    if (!build->filling)
+        return place_floats(build, size, slice, error);
+    float *probe = malloc(2 * size * sizeof(float)), *query = build->packed;
+    if (!probe)
+        return dvk_fail_memory(error, 2 * size * sizeof(float));
+    float *row = probe + size;
+    dvk_result status = dvk_unpack_tensor(file, pool->probe, probe, error);
+    for (size_t i = 0; i < size && status == DVK_OK; i++) {
+        float bias = 0;
+        dvk_tensor_to_float(pool->query.weight, i * size, size, row);
+        dvk_tensor_to_float(pool->query.bias, i, 1, &bias);
+        double sum = bias;
+        for (size_t j = 0; j < size; j++)
+            sum += (double)row[j] * probe[j];
+        query[i] = (float)(sum * softmax_scale(&build->checkpoint->config));
+        if (!isfinite(query[i]))
+            status = dvk_fail(error, DVK_ERROR_BAD_FILE,
+                              "%s: tensor %s has a row or bias %zu that is not finite: the checkpoint is damaged, "
+                              "fetch or export it again",
+                              file, pool->query.weight->name, i);
+    }
+    free(probe);
+    return status == DVK_OK ? send(build, slice, 0, query, size * sizeof(float), error) : status;
+}
+
+static dvk_result add_pool(builder *build, const dvk_attention_pool *pool, dvk_pool_weights *weights,
+                           dvk_error *error) {
+    dvk_matrix key_value = {.parts = {&pool->key, &pool->value}, .factors = {1.0f, 1.0f}, .count = 2};
+    dvk_result status = add_probe(build, pool, &weights->query, error);
+    if (status == DVK_OK)
+        status = add_matrix(build, &key_value, &weights->key_value, error);
+    if (status == DVK_OK)
+        status = add_linear(build, &pool->attention_output, 1, &weights->attention_output, error);
+    if (status == DVK_OK)
+        status = add_norm(build, &pool->norm, &weights->norm, error);
+    if (status == DVK_OK)
+        status = add_linear(build, &pool->intermediate, 1, &weights->intermediate, error);
+    if (status == DVK_OK)
+        status = add_linear(build, &pool->output, 1, &weights->output, error);
+    return status;
+}
+
+static dvk_result add_head(builder *build, dvk_error *error) {
+    const dvk_checkpoint *checkpoint = build->checkpoint;
+    dvk_weights *weights = build->weights;
+    dvk_result status = DVK_OK;
+    weights->head_parts = checkpoint->head_parts;
+    for (uint32_t i = 0; i < checkpoint->head_parts && status == DVK_OK; i++) {
+        const dvk_head_part *part = &checkpoint->head[i];
+        weights->head[i].input = part->input;
+        weights->head[i].outputs = part->linear.outputs;
+        status = add_linear(build, &part->linear, part->factor, &weights->head[i].matrix, error);
+    }
     return status;
 }
 
 static dvk_result walk(builder *build, dvk_error *error) {
     const dvk_checkpoint *checkpoint = build->checkpoint;
     dvk_weights *weights = build->weights;
-    dvk_matrix patch = {
-        .weights = {checkpoint->patch_projection.weight},
-        .scales = {1.0f},
-        .count = 1,
-        .inputs = 3 * checkpoint->config.patch_size * checkpoint->config.patch_size,
-        .outputs = checkpoint->config.hidden_size,
-    };
-    dvk_result status = add_matrix(build, &patch, &weights->patch, error);
+    dvk_linear patch = checkpoint->patch_projection;
+    patch.bias = NULL;
+    dvk_result status = add_linear(build, &patch, 1, &weights->patch, error);
+    if (status == DVK_OK && checkpoint->first_norm.weight)
+        status = add_norm(build, &checkpoint->first_norm, &weights->first_norm, error);
     for (uint32_t i = 0; i < weights->layer_count && status == DVK_OK; i++)
         status = add_layer(build, &checkpoint->layers[i], &weights->layers[i], error);
     if (status == DVK_OK)
         status = add_norm(build, &checkpoint->final_norm, &weights->final_norm, error);
     if (status == DVK_OK && checkpoint->pooler.weight)
-        status = add_linear(build, &checkpoint->pooler, &weights->pooler, error);
-    return status;
+        status = add_linear(build, &checkpoint->pooler, 1, &weights->pooler, error);
+    if (status == DVK_OK && checkpoint->pool.probe)
+        status = add_pool(build, &checkpoint->pool, &weights->pool, error);
+    return status == DVK_OK ? add_head(build, error) : status;
 }
 
 /* Lays the weights out for every type, and for their own at last: that is the one which is filled. */
@@ -183,12 +240,50 @@ static dvk_result lay_out(builder *build, dvk_error *error) {
     return DVK_OK;
 }
 
-static dvk_result copy_to_host(const dvk_checkpoint *checkpoint, const dvk_tensor *tensor, float **values,
-                               dvk_error *error) {
-    *values = malloc((size_t)tensor->elements * sizeof(float));
-    if (!*values)
-        return dvk_fail_memory(error, (size_t)tensor->elements * sizeof(float));
-    return dvk_unpack_tensor(checkpoint->name, tensor, *values, error);
+/* Elements first .. first + count - 1 added to `values`; nothing where there is no tensor. */
+static dvk_result add_values(const dvk_checkpoint *checkpoint, const dvk_tensor *tensor, uint64_t first, size_t count,
+                             float *values, dvk_error *error) {
+    if (!tensor)
+        return DVK_OK;
+    float piece[64];
+    for (size_t done = 0; done < count; done += 64) {
+        size_t size = count - done < 64 ? count - done : 64;
+        dvk_tensor_to_float(tensor, first + done, size, piece);
+        for (size_t i = 0; i < size; i++) {
+            if (!isfinite(piece[i]))
+                return dvk_refuse_value(checkpoint->name, tensor, first + done + i, piece[i], error);
+            values[done + i] += piece[i];
+        }
+    }
+    return DVK_OK;
+}
+
+/* The parts of the token table. */
+static dvk_result copy_to_host(const dvk_checkpoint *checkpoint, dvk_weights *weights, dvk_error *error) {
+    const dvk_vit_config *config = &checkpoint->config;
+    const dvk_tensor *positions = checkpoint->position_embeddings;
+    const size_t size = config->hidden_size, grid = (size_t)config->grid_width * config->grid_height * size;
+    weights->prefix = calloc(config->prefix_tokens * size + 1, sizeof(float));
+    weights->patch_bias = calloc(size, sizeof(float));
+    weights->positions = positions ? calloc(grid, sizeof(float)) : NULL;
+    if (!weights->prefix || !weights->patch_bias || (positions && !weights->positions))
+        return dvk_fail_memory(error, (config->prefix_tokens * size + grid) * sizeof(float));
+    /* Registers come last and have no position. */
+    const size_t placed = (config->prefix_tokens - config->registers) * size;
+    float *distillation = weights->prefix + (checkpoint->cls_token ? size : 0);
+    dvk_result status = add_values(checkpoint, positions, 0, placed, weights->prefix, error);
+    if (status == DVK_OK)
+        status = add_values(checkpoint, checkpoint->cls_token, 0, size, weights->prefix, error);
+    if (status == DVK_OK)
+        status = add_values(checkpoint, checkpoint->distillation_token, 0, size, distillation, error);
+    if (status == DVK_OK)
+        status =
+            add_values(checkpoint, checkpoint->registers, 0, config->registers * size, weights->prefix + placed, error);
+    if (status == DVK_OK)
+        status = add_values(checkpoint, positions, placed, grid, weights->positions, error);
+    if (status == DVK_OK)
+        status = add_values(checkpoint, checkpoint->patch_projection.bias, 0, size, weights->patch_bias, error);
+    return status;
 }
 
 static dvk_result allocate_blocks(dvk_context *context, builder *build, dvk_error *error) {
@@ -242,11 +337,7 @@ dvk_result dvk_weights_create(dvk_context *context, const dvk_checkpoint *checkp
     builder build = {.checkpoint = checkpoint, .weights = weights, .alignment = 256};
     if (context && build.alignment < context->limits.minStorageBufferOffsetAlignment)
         build.alignment = context->limits.minStorageBufferOffsetAlignment;
-    dvk_result status = copy_to_host(checkpoint, checkpoint->cls_token, &weights->cls_token, error);
-    if (status == DVK_OK)
-        status = copy_to_host(checkpoint, checkpoint->patch_projection.bias, &weights->patch_bias, error);
-    if (status == DVK_OK)
-        status = copy_to_host(checkpoint, checkpoint->position_embeddings, &weights->positions, error);
+    dvk_result status = copy_to_host(checkpoint, weights, error);
     if (status == DVK_OK)
         status = lay_out(&build, error);
     if (status == DVK_OK)
@@ -264,7 +355,7 @@ void dvk_weights_destroy(dvk_context *context, dvk_weights *weights) {
         dvk_buffer_destroy(context, &weights->blocks[i]);
     free(weights->blocks);
     free(weights->layers);
-    free(weights->cls_token);
+    free(weights->prefix);
     free(weights->patch_bias);
     free(weights->positions);
     memset(weights, 0, sizeof(*weights));

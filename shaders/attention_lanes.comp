@@ -17,12 +17,14 @@ void main() {
     uint group = linear_group();
     bool live = group < push.group_end;
     uint tokens = live ? push.tokens : 0;
-    uint tiles = divide_up(push.tokens, LOCAL_SIZE * QUERIES);
+    uint tiles = divide_up(push.queries, LOCAL_SIZE * QUERIES);
     uint first_query = group % tiles * LOCAL_SIZE * QUERIES + lane();
     uint head = group / tiles % push.heads;
     uint image = live ? group / tiles / push.heads : 0;
     uint stride4 = push.row_stride / 4;
-    uint base = image * push.tokens * stride4 + head * DIM4; // the image's first token, this head
+    uint base = image * push.tokens * stride4 + head * DIM4; // the image's first key, this head
+    uint first_q = image * push.query_step * stride4 + head * DIM4;
+    uint first_result = image * push.queries * stride4 + head * DIM4;
 
     uint row[QUERIES];
     vec4 query[QUERIES][DIM4];
@@ -30,7 +32,7 @@ void main() {
     float largest[QUERIES];
     float total[QUERIES];
     [[unroll]] for (uint j = 0; j < QUERIES; j++) {
-        row[j] = base + min(first_query + j * LOCAL_SIZE, push.tokens - 1) * stride4;
+        row[j] = first_q + min(first_query + j * LOCAL_SIZE, push.queries - 1) * stride4;
         [[unroll]] for (uint i = 0; i < DIM4; i++) {
             query[j][i] = vec4(0.0);
             sum[j][i] = vec4(0.0);
@@ -85,8 +87,8 @@ void main() {
     [[dont_unroll]] for (uint i = 0; i < DIM4; i++) {
         [[unroll]] for (uint j = 0; j < QUERIES; j++) {
             uint token = first_query + j * LOCAL_SIZE;
-            if (live && token < push.tokens)
-                result[base + token * stride4 + i] = sum[j][0] / total[j];
+            if (live && token < push.queries)
+                result[first_result + token * stride4 + i] = sum[j][0] / total[j];
             [[unroll]] for (uint n = 0; n + 1 < DIM4; n++) {
                 sum[j][n] = sum[j][n + 1];
             }

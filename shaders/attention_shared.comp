@@ -16,15 +16,16 @@ void main() {
     uint group = linear_group();
     if (group >= push.group_end)
         return;
-    uint tiles = divide_up(push.tokens, LOCAL_SIZE);
+    uint tiles = divide_up(push.queries, LOCAL_SIZE);
     uint token = group % tiles * LOCAL_SIZE + lane();
     uint head = group / tiles % push.heads;
     uint stride4 = push.row_stride / 4;
-    uint base = group / tiles / push.heads * push.tokens * stride4 + head * DIM4; // the image's first token, this head
+    uint image = group / tiles / push.heads;
+    uint base = image * push.tokens * stride4 + head * DIM4; // the image's first key, this head
 
     vec4 query[DIM4];
     vec4 sum[DIM4];
-    uint own = base + min(token, push.tokens - 1) * stride4;
+    uint own = (image * push.query_step + min(token, push.queries - 1)) * stride4 + head * DIM4;
     [[unroll]] for (uint i = 0; i < DIM4; i++) {
         query[i] = q[own + i];
         sum[i] = vec4(0.0);
@@ -66,9 +67,10 @@ void main() {
         }
     }
 
-    if (token < push.tokens) {
+    if (token < push.queries) {
+        uint target = (image * push.queries + token) * stride4 + head * DIM4;
         [[unroll]] for (uint i = 0; i < DIM4; i++) {
-            result[own + i] = sum[i] / total;
+            result[target + i] = sum[i] / total;
         }
     }
 }

@@ -20,7 +20,8 @@ HERE = pathlib.Path(__file__).resolve().parent
 TARGET = "vulkan1.1"
 
 # kernel -> its storage buffers
-KERNELS = {"patchify": 2, "matmul": 4, "layernorm": 3, "attention": 4, "attention_row": 3, "mean": 2}
+KERNELS = {"patchify": 2, "matmul": 4, "layernorm": 3, "attention": 4, "attention_row": 3, "mean": 2,
+           "rotate": 2}
 WEIGHTS = ("none", "fp32", "fp16", "int8")
 CLASSES = ("gpu", "software")
 # feature -> the SPIR-V capabilities that it allows

@@ -11,7 +11,7 @@ void main() {
     if (group >= push.group_end || row >= push.rows)
         return;
     uint columns4 = push.columns / 4;
-    uint base = row * columns4;
+    uint base = row * (push.in_stride / 4);
 
     vec4 sum = vec4(0.0);
     for (uint i = 0; i < columns4; i++)
@@ -26,5 +26,5 @@ void main() {
     float deviation = sqrt(sum_of(squares) / float(push.columns) + push.epsilon);
 
     for (uint i = 0; i < columns4; i++)
-        result[base + i] = (values[base + i] - mean) / deviation * parameters[i] + parameters[columns4 + i];
+        result[row * columns4 + i] = (values[base + i] - mean) / deviation * parameters[i] + parameters[columns4 + i];
 }

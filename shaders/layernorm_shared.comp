@@ -24,7 +24,7 @@ void main() {
     if (row >= push.group_end)
         return;
     uint columns4 = push.columns / 4;
-    uint base = row * columns4;
+    uint base = row * (push.in_stride / 4);
 
     float sum = 0.0;
     for (uint i = lane(); i < columns4; i += LOCAL_SIZE)
@@ -39,5 +39,5 @@ void main() {
     float deviation = sqrt(sum_over_lanes(squares) / float(push.columns) + push.epsilon);
 
     for (uint i = lane(); i < columns4; i += LOCAL_SIZE)
-        result[base + i] = (values[base + i] - mean) / deviation * parameters[i] + parameters[columns4 + i];
+        result[row * columns4 + i] = (values[base + i] - mean) / deviation * parameters[i] + parameters[columns4 + i];
 }

@@ -11,8 +11,11 @@ layout(constant_id = 9) const uint RESIDUAL = 0;
 const uint ACTIVATION_GELU = 1;
 const uint ACTIVATION_GELU_TANH = 2;
 const uint ACTIVATION_TANH = 3;
+const uint ACTIVATION_QUICK_GELU = 4;
+const uint ACTIVATION_SILU = 5;
 const uint RESIDUAL_IN_PLACE = 1;
 const uint RESIDUAL_TABLE = 2;
+const uint RESIDUAL_MULTIPLY = 3;
 
 layout(set = 0, binding = 2) readonly buffer Table {
     vec4 table[];
@@ -77,6 +80,10 @@ float activate(float x) {
         return 0.5 * x * (1.0 + tanh_accurate(0.797884561 * (x + 0.044715 * x * x * x)));
     if (ACTIVATION == ACTIVATION_TANH)
         return tanh_accurate(x);
+    if (ACTIVATION == ACTIVATION_QUICK_GELU)
+        return x / (1.0 + exp_accurate(-1.702 * x));
+    if (ACTIVATION == ACTIVATION_SILU)
+        return x / (1.0 + exp_accurate(-x));
     return x;
 }
 
@@ -90,6 +97,8 @@ void store(uint row, uint column4, vec4 sum) {
     uint index = (plane * push.plane_stride + row * push.out_stride) / 4 + column4 - plane * columns4;
     if (RESIDUAL == RESIDUAL_IN_PLACE)
         value += result[index];
+    if (RESIDUAL == RESIDUAL_MULTIPLY)
+        value *= result[index];
     if (RESIDUAL == RESIDUAL_TABLE)
         value += table[(push.first_row + row) % push.table_rows * (push.out_stride / 4) + column4];
     result[index] = value;

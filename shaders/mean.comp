@@ -25,11 +25,11 @@ void main() {
         return;
 
     vec4 sum = vec4(0.0);
-    for (uint first = 1; first < push.tokens; first += BLOCK) {
+    for (uint first = push.first; first < push.tokens; first += BLOCK) {
         vec4 block = vec4(0.0);
         for (uint token = first; token < min(first + BLOCK, push.tokens); token++)
             block += values[(image * push.tokens + token) * columns4 + column4];
         sum += block;
     }
-    result[image * columns4 + column4] = sum / float(push.tokens - 1);
+    result[image * columns4 + column4] = sum / float(push.tokens - push.first);
 }

@@ -34,9 +34,9 @@ void main() {
     uint token = row % push.tokens;
 
     vec4 value = vec4(0.0);
-    if (token > 0) {
-        uint y = (token - 1) / push.grid_width;
-        uint x = (token - 1) % push.grid_width;
+    if (token >= push.prefix) {
+        uint y = (token - push.prefix) / push.grid_width;
+        uint x = (token - push.prefix) % push.grid_width;
         value = vec4(pixel(image, y, x, column), pixel(image, y, x, column + 1), pixel(image, y, x, column + 2),
                      pixel(image, y, x, column + 3));
     }

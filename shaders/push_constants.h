@@ -21,12 +21,14 @@
     DVK_UINT group_end; /* first_group + group_count */
 
 #if defined(DVK_KERNEL_PATCHIFY) || !defined(VULKAN)
-/* pixels [batch][3][height][width] -> patches [batch * tokens][depth]; a CLS row and the columns beyond 3 * patch^2 are
- * zeros. Column = channel * patch^2 + y * patch + x. One workgroup: local_size vec4 of the output. */
+/* pixels [batch][3][height][width] -> patches [batch * tokens][depth]; the rows of the tokens before the patches and
+ * the columns beyond 3 * patch^2 are zeros. Column = channel * patch^2 + y * patch + x. One workgroup: local_size vec4
+ * of the output. */
 DVK_PUSH(dvk_push_patchify) {
     DVK_PUSH_GROUPS
     DVK_UINT rows;       /* batch * tokens */
-    DVK_UINT tokens;     /* of one image, CLS included */
+    DVK_UINT tokens;     /* of one image */
+    DVK_UINT prefix;     /* how many of them stand before the patches: CLS and the like */
     DVK_UINT grid_width; /* patches */
     DVK_UINT width, height;
     DVK_UINT patch_size;
@@ -59,31 +61,37 @@ DVK_PUSH_END(dvk_push_matmul)
 #endif
 
 #if defined(DVK_KERNEL_LAYERNORM) || !defined(VULKAN)
-/* out[r] = (in[r] - mean) / sqrt(variance + epsilon) * parameters[0] + parameters[1]; dense rows; tile_rows a group. */
+/* out[r] = (in[r] - mean) / sqrt(variance + epsilon) * parameters[0] + parameters[1]; out is dense; tile_rows a group.
+ */
 DVK_PUSH(dvk_push_layernorm) {
     DVK_PUSH_GROUPS
     DVK_UINT rows;
-    DVK_UINT columns; /* a multiple of 4 */
+    DVK_UINT columns;   /* a multiple of 4 */
+    DVK_UINT in_stride; /* from row to row of in */
     float epsilon;
 }
 DVK_PUSH_END(dvk_push_layernorm)
 #endif
 
 #if defined(DVK_KERNEL_ATTENTION) || !defined(VULKAN)
-/* out = softmax(q k^T) v for each image and head, streamed: no score leaves the workgroup. q (already scaled), k, v and
- * out are [batch * tokens][row_stride], head h in columns h * head_dim ... Group = (image * heads + head) *
- * ceil(tokens / tile_rows) + query_tile. */
+/* out = softmax(q k^T) v for each image and head, streamed: no score leaves the workgroup. k and v are
+ * [batch * tokens][row_stride], out is [batch * queries][row_stride], and image i's q (already scaled) are rows
+ * i * query_step .. + queries - 1; head h is in columns h * head_dim ... Group = (image * heads + head) *
+ * ceil(queries / tile_rows) + query_tile. */
 DVK_PUSH(dvk_push_attention) {
     DVK_PUSH_GROUPS
     DVK_UINT tokens;
     DVK_UINT heads;
     DVK_UINT row_stride;
+    DVK_UINT queries;    /* of an image: its tokens, or fewer where it is pooled */
+    DVK_UINT query_step; /* rows of q from image to image: queries, or 0 where all images share them */
 }
 DVK_PUSH_END(dvk_push_attention)
 #endif
 
 #if defined(DVK_KERNEL_ATTENTION_ROW) || !defined(VULKAN)
-/* out[image][head][token] = softmax over tokens of q[image * tokens] . k[image * tokens + token]; q and k as above.
+/* out[image][head][token] = softmax over tokens of q[image * tokens] . k[image * tokens + token]; q and k are
+ * [batch * tokens][row_stride] as above.
  * One workgroup a (image, head). */
 DVK_PUSH(dvk_push_attention_row) {
     DVK_PUSH_GROUPS
@@ -95,14 +103,31 @@ DVK_PUSH_END(dvk_push_attention_row)
 #endif
 
 #if defined(DVK_KERNEL_MEAN) || !defined(VULKAN)
-/* out[image][c] = mean over tokens 1.. of in[image * tokens + token][c]. One workgroup: local_size vec4 columns of one
- * image; group = image * ceil(columns / (4 * local_size)) + column block. */
+/* out[image][c] = mean over tokens `first`.. of in[image * tokens + token][c]. One workgroup: local_size vec4 columns
+ * of one image; group = image * ceil(columns / (4 * local_size)) + column block. */
 DVK_PUSH(dvk_push_mean) {
     DVK_PUSH_GROUPS
     DVK_UINT tokens;
+    DVK_UINT first;   /* below tokens */
     DVK_UINT columns; /* a multiple of 4 */
 }
 DVK_PUSH_END(dvk_push_mean)
+#endif
+
+#if defined(DVK_KERNEL_ROTATE) || !defined(VULKAN)
+/* Rotary positions, in place: in each head of the tokens from `prefix` on, the pair (x[i], x[i + head_dim / 2]) turns
+ * by an angle whose cosine and sine are table[token - prefix][i] and [i + head_dim / 2]. x is [batch *
+ * tokens][row_stride]. One workgroup: local_size times four pairs. */
+DVK_PUSH(dvk_push_rotate) {
+    DVK_PUSH_GROUPS
+    DVK_UINT images;
+    DVK_UINT tokens;
+    DVK_UINT prefix;
+    DVK_UINT heads;
+    DVK_UINT head_dim; /* a multiple of 8 */
+    DVK_UINT row_stride;
+}
+DVK_PUSH_END(dvk_push_rotate)
 #endif
 
 #endif

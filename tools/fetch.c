@@ -1,9 +1,9 @@
 /* `dino-vk fetch NAME` */
-#include <ctype.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "commands.h"
 #include "fetch_file.h"
@@ -18,17 +18,12 @@
 
 static bool is_offline(void) {
     static const char *const yes[] = {"1", "ON", "YES", "TRUE"};
-    static const char *const names[] = {"HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"};
-    for (size_t i = 0; i < 2; i++) {
-        const char *value = hub_environment(names[i]);
-        for (size_t j = 0; value && j < 4; j++) {
-            size_t k = 0;
-            while (yes[j][k] && toupper((unsigned char)value[k]) == yes[j][k])
-                k++;
-            if (!yes[j][k] && !value[k])
-                return true;
-        }
-    }
+    const char *value = hub_environment("HF_HUB_OFFLINE");
+    if (!value)
+        value = hub_environment("TRANSFORMERS_OFFLINE");
+    for (size_t i = 0; value && i < sizeof(yes) / sizeof(yes[0]); i++)
+        if (strcasecmp(value, yes[i]) == 0)
+            return true;
     return false;
 }
 
@@ -83,14 +78,14 @@ static long stall_seconds(void) {
 }
 
 /* A shard's name comes from a file of the repository: a plain name, so that it cannot lead out of the snapshot. */
-static bool is_shard(const json_t *value) {
+static bool is_shard(const json_t *value, const char *suffix) {
     const char *name = json_string_value(value);
-    size_t length = name ? json_string_length(value) : 0;
-    return length > 12 && length <= 100 && !strcmp(name + length - 12, ".safetensors") && strlen(name) == length &&
+    size_t length = name ? json_string_length(value) : 0, end = strlen(suffix);
+    return length > end && length <= 100 && !strcmp(name + length - end, suffix) && strlen(name) == length &&
            hub_is_plain_name(name, length);
 }
 
-static int fetch_shards(struct fetch *fetch, const char *index) {
+static int fetch_shards(struct fetch *fetch, const char *index, const char *suffix) {
     char snapshot[HUB_PATH_SIZE], path[HUB_PATH_SIZE];
     int code = hub_cache_snapshot(&fetch->cache, fetch->commit, snapshot);
     if (code)
@@ -104,11 +99,9 @@ static int fetch_shards(struct fetch *fetch, const char *index) {
     else
         json_object_foreach(map, tensor, value) {
             bool missing = false;
-            if (!is_shard(value))
-                code = fail(EXIT_CODE_MODEL,
-                            "%s of %s: \"%.100s\" is not in a file with a plain name ending in "
-                            ".safetensors",
-                            index, fetch->name, tensor);
+            if (!is_shard(value, suffix))
+                code = fail(EXIT_CODE_MODEL, "%s of %s: \"%.100s\" is not in a file with a plain name ending in %s",
+                            index, fetch->name, tensor, suffix);
             else if (json_object_get(seen, json_string_value(value)))
                 continue;
             else if (json_object_size(seen) == MAX_SHARDS ||
@@ -127,19 +120,28 @@ static int fetch_shards(struct fetch *fetch, const char *index) {
     return code;
 }
 
-/* One file or one set of shards, in the order of transformers' own choice. */
+/* One file or one set of shards, in the order in which the model's loader looks for them. */
 static int fetch_weights(struct fetch *fetch) {
-    static const char *const forms[] = {"model.safetensors", "model.safetensors.index.json", "pytorch_model.bin"};
-    for (size_t i = 0; i < 3; i++) {
+    static const struct {
+        const char *file, *shards; /* shards: how the names end that an index lists */
+    } forms[] = {
+        {"model.safetensors", NULL},
+        {"model.safetensors.index.json", ".safetensors"},
+        {"pytorch_model.bin", NULL},
+        {"pytorch_model.bin.index.json", ".bin"},
+    };
+    for (size_t i = 0; i < sizeof(forms) / sizeof(forms[0]); i++) {
         bool missing;
-        int code = fetch_file(fetch, forms[i], &missing);
+        int code = fetch_file(fetch, forms[i].file, &missing);
         if (code)
             return code;
         if (!missing)
-            return i == 1 ? fetch_shards(fetch, forms[i]) : 0;
+            return forms[i].shards ? fetch_shards(fetch, forms[i].file, forms[i].shards) : 0;
     }
-    return fail(EXIT_CODE_MODEL, "%s has none of %s, %s and %s, so it is no model that dino-vk could read", fetch->name,
-                forms[0], forms[1], forms[2]);
+    return fail(EXIT_CODE_MODEL,
+                "%s has no model.safetensors, no pytorch_model.bin and no index of either's shards, so it is no model "
+                "that dino-vk could read",
+                fetch->name);
 }
 
 static int fetch_repository(struct fetch *fetch) {

@@ -98,6 +98,7 @@ void print_help(void) {
           "      --pca FILE.png         write the first three principal components of the patch tokens as red,\n"
           "                             green and blue\n"
           "      --plan                 print the operations of one pass instead of running it; needs no IMAGE\n"
+          "      --revision R           of fetch: a branch, a tag or a commit (default main)\n"
           "  -v, --verbose              print the library's log on the standard error\n"
           "  -h, --help                 print this text\n"
           "      --version              print the version\n"

@@ -41,7 +41,7 @@ static void check_values(const dvk_tensor *tensor, const char *seed_name, uint32
 }
 
 static void check_tiny(const dvk_checkpoint *c, dvk_dtype dtype, dvk_dtype vectors, bool pooler) {
-    CHECK(!strcmp(c->config.architecture, "ViTModel") && !c->config.untrained && c->config.qkv_bias);
+    CHECK(!strcmp(c->config.architecture, "ViTModel") && !c->config.untrained && c->config.query_bias);
     CHECK(c->config.hidden_size == 64 && c->config.layers == 2 && c->config.heads == 2 && c->config.head_dim == 32);
     CHECK(c->config.mlp_size == 256 && c->config.patch_size == 8 && c->config.activation == DVK_ACTIVATION_GELU);
     CHECK(c->config.image_width == 32 && c->config.image_height == 32);
@@ -90,7 +90,7 @@ static void test_models(void) {
     dvk_checkpoint c = open_path("odd/");
     CHECK(c.config.hidden_size == 48 && c.config.head_dim == 16 && c.config.mlp_size == 100 &&
           c.config.grid_width == 5);
-    CHECK(!c.config.qkv_bias && !c.layers[2].query.bias && c.layers[2].attention_output.bias);
+    CHECK(!c.config.query_bias && !c.layers[2].query.bias && c.layers[2].attention_output.bias);
     CHECK(c.config.activation == DVK_ACTIVATION_GELU_TANH && c.config.layer_norm_eps == 0.03125f);
     CHECK(c.position_embeddings->shape[1] == 26);
     dvk_checkpoint_close(&c);
@@ -100,10 +100,11 @@ static void test_models(void) {
     CHECK(!strcmp(c.config.architecture, "ViTForImageClassification") && c.preprocess.mean[1] == 0.5);
     CHECK(c.preprocess.width == 64 && c.preprocess.rescale_factor == 0.00392156862745098);
     check_values(c.layers[2].query.weight, "vit.encoder.layer.2.attention.attention.query.weight", 3);
-    uint64_t classifier = 192 * 10 + 10, all = 0; /* not counted: not used */
+    CHECK(c.config.label_count == 10 && !strcmp(c.config.labels[9], "LABEL_9") && c.head_parts == 1);
+    uint64_t all = 0;
     for (size_t i = 0; i < c.file.count; i++)
         all += c.file.tensors[i].elements;
-    CHECK(c.parameters == all - classifier);
+    CHECK(c.parameters == all);
     dvk_checkpoint_close(&c);
 
     make("default", "default-model", NULL);
@@ -206,7 +207,7 @@ static void test_config_defaults(void) {
                        "\"hidden_act\":\"gelu_pytorch_tanh\",\"pooler_act\":\"tanh\"}";
     REQUIRE(dvk_config_parse(text, strlen(text), "x", &c, &error) == DVK_OK);
     CHECK(c.hidden_size == 768 && c.layers == 12 && c.heads == 12 && c.mlp_size == 3072 && c.head_dim == 64);
-    CHECK(c.qkv_bias && c.layer_norm_eps == 1e-12f && c.activation == DVK_ACTIVATION_GELU_TANH && !c.untrained);
+    CHECK(c.query_bias && c.layer_norm_eps == 1e-12f && c.activation == DVK_ACTIVATION_GELU_TANH && !c.untrained);
     CHECK(c.image_height == 32 && c.image_width == 224 && c.grid_height == 2 && c.grid_width == 14);
     CHECK(!strcmp(c.architecture, "ViTModel"));
     text = "{\"model_type\":\"vit\"}";

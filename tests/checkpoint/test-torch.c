@@ -201,7 +201,7 @@ static void check_dino_config(const dvk_checkpoint *c, uint32_t width, uint32_t 
     CHECK(!strcmp(c->config.architecture, "ViTModel") && c->config.hidden_size == width && c->config.layers == layers);
     CHECK(c->config.heads == width / 64 && c->config.head_dim == 64 && c->config.mlp_size == 4 * width);
     CHECK(c->config.patch_size == patch && c->config.image_width == image && c->config.image_height == image);
-    CHECK(c->config.layer_norm_eps == 1e-6f && c->config.activation == DVK_ACTIVATION_GELU && c->config.qkv_bias);
+    CHECK(c->config.layer_norm_eps == 1e-6f && c->config.activation == DVK_ACTIVATION_GELU && c->config.query_bias);
     CHECK(c->preprocess.resample == DVK_RESAMPLE_BICUBIC && c->preprocess.shortest_edge == image * 8 / 7);
     CHECK(c->preprocess.do_center_crop && c->preprocess.crop_width == image && c->preprocess.crop_height == image);
     CHECK(c->preprocess.mean[0] == 0.485 && c->preprocess.std[2] == 0.225);

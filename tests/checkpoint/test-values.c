@@ -97,8 +97,8 @@ static double direct(const float *plane, int rows, int columns, int width, int n
 
 static void test_grid(int rows, int columns, int new_rows, int new_columns) {
     enum { WIDTH = 3 };
-    const size_t size = (1 + (size_t)rows * (size_t)columns) * WIDTH;
-    const size_t new_size = (1 + (size_t)new_rows * (size_t)new_columns) * WIDTH;
+    const size_t size = (size_t)rows * (size_t)columns * WIDTH;
+    const size_t new_size = (size_t)new_rows * (size_t)new_columns * WIDTH;
     float *table = malloc(size * sizeof(float)), *result = malloc(new_size * sizeof(float));
     REQUIRE(table && result);
     uint32_t state = 1;
@@ -106,15 +106,14 @@ static void test_grid(int rows, int columns, int new_rows, int new_columns) {
         state = state * 1664525 + 1013904223;
         table[i] = (float)(int32_t)state * 0x1p-31f;
     }
-    dvk_interpolate_positions(table, (uint32_t)rows, (uint32_t)columns, (uint32_t)new_rows, (uint32_t)new_columns,
-                              WIDTH, result);
-    CHECK(!memcmp(result, table, WIDTH * sizeof(float)));
+    REQUIRE(dvk_interpolate_positions(table, (uint32_t)rows, (uint32_t)columns, (uint32_t)new_rows,
+                                      (uint32_t)new_columns, WIDTH, (dvk_position_resize){0}, result, NULL) == DVK_OK);
     double worst = 0;
     for (int y = 0; y < new_rows; y++)
         for (int x = 0; x < new_columns; x++)
             for (int c = 0; c < WIDTH; c++) {
-                const double expected = direct(table + WIDTH + c, rows, columns, WIDTH, new_rows, new_columns, y, x);
-                const double found = result[(1 + y * new_columns + x) * WIDTH + c];
+                const double expected = direct(table + c, rows, columns, WIDTH, new_rows, new_columns, y, x);
+                const double found = result[(y * new_columns + x) * WIDTH + c];
                 worst = fmax(worst, fabs(found - expected));
             }
     /* Results stay below 2 in magnitude (the weights' magnitudes sum to at most 1.57 along each axis, the table is
@@ -129,14 +128,38 @@ static void test_grid(int rows, int columns, int new_rows, int new_columns) {
 /* By hand: (0, 1) to four values has centers -0.25, 0.25, 0.75, 1.25, so the neighbours are 0.25, 0.75, 1.25 and 1.75
  * away, with weights 0.87890625, 0.26171875, -0.10546875, -0.03515625, and those beyond the ends are clamped. */
 static void test_known(void) {
-    static const float table[] = {7, 0, 1};
-    float result[5];
-    dvk_interpolate_positions(table, 1, 2, 1, 4, 1, result);
-    CHECK(result[0] == 7);
-    CHECK_MESSAGE(result[1] == -0.10546875f, "%.9g", result[1]);
-    CHECK_MESSAGE(result[2] == 0.26171875f - 0.03515625f, "%.9g", result[2]);
-    CHECK_MESSAGE(result[3] == 0.87890625f - 0.10546875f, "%.9g", result[3]);
-    CHECK_MESSAGE(result[4] == 1.10546875f, "%.9g", result[4]);
+    static const float table[] = {0, 1};
+    float result[4];
+    REQUIRE(dvk_interpolate_positions(table, 1, 2, 1, 4, 1, (dvk_position_resize){0}, result, NULL) == DVK_OK);
+    CHECK_MESSAGE(result[0] == -0.10546875f, "%.9g", result[0]);
+    CHECK_MESSAGE(result[1] == 0.26171875f - 0.03515625f, "%.9g", result[1]);
+    CHECK_MESSAGE(result[2] == 0.87890625f - 0.10546875f, "%.9g", result[2]);
+    CHECK_MESSAGE(result[3] == 1.10546875f, "%.9g", result[3]);
+}
+
+/* (0, 1, 2, 3) with antialiasing. To eight: a = -1/2 reproduces straight lines, so away from the edges the values are
+ * (i + 0.5) / 2 - 0.5. To two: a constant stays one, and the two are each other's mirror images around 1.5. */
+static void test_antialias(void) {
+    static const float line[] = {0, 1, 2, 3}, flat[] = {5, 5, 5, 5};
+    const dvk_position_resize resize = {.antialias = true};
+    float result[8];
+    REQUIRE(dvk_interpolate_positions(line, 4, 1, 8, 1, 1, resize, result, NULL) == DVK_OK);
+    CHECK_MESSAGE(fabsf(result[3] - 1.25f) < 1e-6f && fabsf(result[4] - 1.75f) < 1e-6f, "%g %g", result[3], result[4]);
+    REQUIRE(dvk_interpolate_positions(line, 1, 4, 1, 2, 1, resize, result, NULL) == DVK_OK);
+    CHECK_MESSAGE(fabsf(result[0] + result[1] - 3) < 1e-6f && result[0] > 0.3f && result[0] < 0.7f, "%g", result[0]);
+    REQUIRE(dvk_interpolate_positions(flat, 2, 2, 1, 1, 1, resize, result, NULL) == DVK_OK);
+    CHECK(result[0] == 5);
+}
+
+/* DINO's scale factor: 4 to 4 + 0.1 puts position i at (i + 0.5) 4 / 6.1 - 0.5. The last of six is at 3.1066, with the
+ * neighbours 2, 3, 4, 5 at 1.1066, 0.1066, 0.8934 and 1.8934, of which the last two are the edge again. */
+static void test_dino_scale_factor(void) {
+    static const float table[] = {0, 0, 1, 0};
+    float result[6];
+    const dvk_position_resize resize = {.dino_scale_factor = true};
+    REQUIRE(dvk_interpolate_positions(table, 1, 4, 1, 6, 1, resize, result, NULL) == DVK_OK);
+    CHECK_MESSAGE(fabs(result[5] - keys(5.5 * 4 / 6.1 - 0.5 - 2)) < 1e-7, "%.9g", result[5]);
+    CHECK_MESSAGE(fabs(result[2] - keys(2.5 * 4 / 6.1 - 0.5 - 2)) < 1e-7, "%.9g", result[2]);
 }
 
 int main(void) {
@@ -144,6 +167,8 @@ int main(void) {
     test_rounding();
     test_tensors();
     test_known();
+    test_antialias();
+    test_dino_scale_factor();
     test_grid(4, 4, 4, 4);
     test_grid(5, 5, 9, 7);
     test_grid(14, 14, 15, 20);

@@ -43,7 +43,8 @@ class Fetching(harness.Case):
     def environment(self, hub, **more):
         return {"HF_HUB_CACHE": str(self.cache), "HF_ENDPOINT": hub if isinstance(hub, str) else hub.address,
                 "NO_PROXY": "*", "http_proxy": None, "all_proxy": None, "ALL_PROXY": None, "HF_HUB_DOWNLOAD_TIMEOUT": "1",
-                "DINO_VK_MODEL": None, **more}
+                "DINO_VK_MODEL": None, "TRANSFORMERS_OFFLINE": None, "HUGGING_FACE_HUB_TOKEN": None,
+                "HUGGINGFACE_HUB_CACHE": None, **more}
 
     def fetch(self, hub, *arguments, environment=None, **options):
         return self.run_command("fetch", *(arguments or (NAME,)), environment=self.environment(hub, **(environment or {})),
@@ -156,7 +157,8 @@ class Fetch(Fetching):
         small = {name: self.files[name] for name in SMALL}
         forms = {"shards": {"model.safetensors.index.json": json.dumps(index).encode(),
                             "model-1-of-2.safetensors": b"one", "model-2-of-2.safetensors": b"two"},
-                 "pytorch": {"pytorch_model.bin": b"pickle"}}
+                 "pytorch": {"pytorch_model.bin": b"pickle"},
+                 "shards of pytorch": {"pytorch_model.bin.index.json": b'{"weight_map": {"a": "part.bin"}}', "part.bin": b"one"}}
         for case, weights in forms.items():
             with self.subTest(case=case):
                 self.use_cache(case)
@@ -179,7 +181,10 @@ class Fetch(Fetching):
         path = self.fetch_good(hub).out
         hub.requests.clear()
         self.assertEqual(self.fetch_good(hub, environment={"HF_HUB_OFFLINE": "true"}).out, path)
+        self.assertEqual(self.fetch_good(hub, environment={"TRANSFORMERS_OFFLINE": "1"}).out, path)
         self.assertEqual(hub.requests, [])
+        self.fetch_good(hub, environment={"TRANSFORMERS_OFFLINE": "1", "HF_HUB_OFFLINE": "0"})
+        self.assertTrue(hub.requests)
 
     def test_model_that_is_not_there(self):
         result = self.run_command("info", NAME, environment=self.environment(self.serve()))
@@ -213,7 +218,9 @@ class Interruptions(Fetching):
     def test_interrupted_by_the_user(self):
         size = len(self.files[WEIGHTS])
         hub = self.serve({("cdn", "GET", WEIGHTS): [server.stall_after(size // 2), None]})
-        with self.start("fetch", NAME, environment=self.environment(hub, HF_HUB_DOWNLOAD_TIMEOUT="60")) as process:
+        # A shell's background jobs ignore SIGINT, and so would the command.
+        with self.start("fetch", NAME, environment=self.environment(hub, HF_HUB_DOWNLOAD_TIMEOUT="60"),
+                        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)) as process:
             end = time.monotonic() + 20
             while time.monotonic() < end and not (self.incomplete().exists() and self.incomplete().stat().st_size == size // 2):
                 time.sleep(0.02)
@@ -433,7 +440,7 @@ class Refusals(Fetching):
 
     def test_hostile_index(self):
         for case, shard in {"path": "../../x.safetensors", "absolute": "/etc/x.safetensors", "number": 5, "hidden": ".safetensors",
-                            "other": "config.json", "nul": "a\0.safetensors", "missing": "gone.safetensors"}.items():
+                            "other": "preprocessor_config.json", "nul": "a\0.safetensors", "missing": "gone.safetensors"}.items():
             with self.subTest(case=case):
                 index = json.dumps({"weight_map": {"tensor\x1b[31m": shard}}).encode()
                 files = {**{name: self.files[name] for name in SMALL}, "model.safetensors.index.json": index}

@@ -1,42 +1,45 @@
 #include "cases.h"
 
 #include <math.h>
+#include <stddef.h>
 #include <string.h>
 
 #include "test.h"
 
 typedef struct attention_case {
-    dvk_push_attention push; /* attention_row's has the same fields */
+    dvk_push_attention push; /* attention_row's is its beginning */
     uint32_t images, head_dim;
     float scale; /* queries are in [-scale, scale) */
     test_array q, k, v, out;
     test_op op;
 } attention_case;
 
-_Static_assert(sizeof(dvk_push_attention) == sizeof(dvk_push_attention_row), "one struct serves both");
+_Static_assert(offsetof(dvk_push_attention, queries) == sizeof(dvk_push_attention_row), "one struct serves both");
 
 static void fill(test_array *array, const attention_case *test, float scale, uint64_t *random) {
     const dvk_push_attention *push = &test->push;
-    for (uint32_t row = 0; row < test->images * push->tokens; row++)
+    for (size_t row = 0; row < array->count / push->row_stride; row++)
         for (uint32_t c = 0; c < push->heads * test->head_dim; c++)
-            array->values[(size_t)row * push->row_stride + c] = scale * random_value(random);
+            array->values[row * push->row_stride + c] = scale * random_value(random);
 }
 
 static void case_create(test_device *device, const dvk_variant *variant, attention_case *test, uint64_t *random) {
     const dvk_push_attention *push = &test->push;
     const bool row_only = variant->kernel == DVK_KERNEL_ATTENTION_ROW;
     const size_t count = (size_t)test->images * push->tokens * push->row_stride;
-    test->q = array_create(device, count);
+    const size_t out_count = (size_t)test->images * push->queries * push->row_stride;
+    const size_t q_count = ((size_t)(test->images - 1) * push->query_step + push->queries) * push->row_stride;
+    test->q = array_create(device, row_only ? count : q_count);
     test->k = array_create(device, count);
     test->v = array_create(device, count);
-    test->out = array_create(device, row_only ? (size_t)test->images * push->heads * push->tokens : count);
+    test->out = array_create(device, row_only ? (size_t)test->images * push->heads * push->tokens : out_count);
     fill(&test->q, test, test->scale, random);
     fill(&test->k, test, 1.0f, random);
     fill(&test->v, test, 1.0f, random);
     test->op = (test_op){.pipeline = pipeline_get(device, variant, (test_constants){.head_dim = test->head_dim}),
                          .arrays = {&test->q, &test->k, row_only ? &test->out : &test->v, &test->out},
                          .push = &test->push,
-                         .push_size = sizeof(test->push),
+                         .push_size = row_only ? sizeof(dvk_push_attention_row) : sizeof(test->push),
                          .groups = op_groups(variant, push, test->images)};
 }
 
@@ -88,8 +91,9 @@ static void case_check(test_device *device, attention_case *test, int repeats, u
     /* Weighted means of values of both signs are smaller than the values, whose rms is 0.58. */
     double rms = typical_error(test) * (row_only ? 1.0 : fmax(1.0, 0.58 / sqrt(squares / count)));
     char what[200];
-    snprintf(what, sizeof(what), "%u images, %u tokens, %u heads of %u, rows of %u, scale %g", test->images,
-             test->push.tokens, test->push.heads, test->head_dim, test->push.row_stride, (double)test->scale);
+    snprintf(what, sizeof(what), "%u images, %u queries, %u tokens, %u heads of %u, rows of %u, scale %g", test->images,
+             test->push.queries, test->push.tokens, test->push.heads, test->head_dim, test->push.row_stride,
+             (double)test->scale);
     op_check(device, &test->op, &test->out, expected, tolerance, rms, repeats, random, what);
     free(q);
     free(k);
@@ -100,8 +104,10 @@ static void case_check(test_device *device, attention_case *test, int repeats, u
 
 /* An image's result must not depend on its neighbours: four images at once give the bits of four single runs. */
 static void check_images_alone(test_device *device, const dvk_variant *variant, uint64_t *random) {
-    attention_case batch = {
-        .push = {.tokens = 37, .heads = 3, .row_stride = 48}, .images = 4, .head_dim = 16, .scale = 2.0f};
+    attention_case batch = {.push = {.tokens = 37, .heads = 3, .row_stride = 48, .queries = 37, .query_step = 37},
+                            .images = 4,
+                            .head_dim = 16,
+                            .scale = 2.0f};
     case_create(device, variant, &batch, random);
     op_run(device, &batch.op);
     attention_case one = batch;
@@ -136,6 +142,12 @@ static void check_all(test_device *device, const dvk_variant *variant) {
             if (test.push.tokens == 0)
                 test.push.tokens = random_between(&random, 2, 150);
             test.push.row_stride = test.push.heads * test.head_dim + 4 * random_below(&random, 3);
+            test.push.queries = test.push.query_step = test.push.tokens;
+            if (i % 3 == 2) /* pooling: queries of their own number, the same for all images */
+                test.push = (dvk_push_attention){.tokens = test.push.tokens,
+                                                 .heads = test.push.heads,
+                                                 .row_stride = test.push.row_stride,
+                                                 .queries = random_between(&random, 1, i == 2 ? 1 : tile + 1)};
             case_create(device, variant, &test, &random);
             case_check(device, &test, i == 0 ? 8 : 0, &random);
             case_destroy(device, &test);

@@ -245,6 +245,8 @@ static uint32_t push_size_of(dvk_kernel kernel) {
         return sizeof(dvk_push_attention_row);
     case DVK_KERNEL_MEAN:
         return sizeof(dvk_push_mean);
+    case DVK_KERNEL_ROTATE:
+        return sizeof(dvk_push_rotate);
     case DVK_KERNEL_COUNT:
         break;
     }

@@ -81,14 +81,15 @@ static void bench_matmul(test_device *device, const dvk_variant *variant) {
 }
 
 static void bench_attention(test_device *device, const dvk_variant *variant) {
-    dvk_push_attention push = {.tokens = TOKENS, .heads = HEADS, .row_stride = WIDTH};
+    dvk_push_attention push = {
+        .tokens = TOKENS, .heads = HEADS, .row_stride = WIDTH, .queries = TOKENS, .query_step = TOKENS};
     test_array q = random_array(device, TOKENS * WIDTH), k = random_array(device, TOKENS * WIDTH),
                v = random_array(device, TOKENS * WIDTH), out = array_create(device, TOKENS * WIDTH);
     const bool row = variant->kernel == DVK_KERNEL_ATTENTION_ROW;
     test_op op = {.pipeline = pipeline_get(device, variant, (test_constants){.head_dim = HEAD_DIM}),
                   .arrays = {&q, &k, row ? &out : &v, &out},
                   .push = &push,
-                  .push_size = sizeof(push),
+                  .push_size = row ? sizeof(dvk_push_attention_row) : sizeof(push),
                   .groups = op_groups(variant, &push, 1)};
     double work = row ? 2.0 * TOKENS * WIDTH : 4.0 * TOKENS * TOKENS * WIDTH;
     bench_op(device, &op, work, "GFLOP/s", "785 tokens, 6 heads of 64");
@@ -99,12 +100,20 @@ static void bench_attention(test_device *device, const dvk_variant *variant) {
 }
 
 static void bench_rows(test_device *device, const dvk_variant *variant) {
-    dvk_push_layernorm layernorm = {.rows = TOKENS, .columns = WIDTH, .epsilon = 1e-12f};
-    dvk_push_mean mean = {.tokens = TOKENS, .columns = WIDTH};
-    dvk_push_patchify patchify = {
-        .rows = TOKENS, .tokens = TOKENS, .grid_width = 28, .width = 224, .height = 224, .patch_size = 8, .depth = 192};
+    dvk_push_layernorm layernorm = {.rows = TOKENS, .columns = WIDTH, .in_stride = WIDTH, .epsilon = 1e-12f};
+    dvk_push_mean mean = {.tokens = TOKENS, .first = 1, .columns = WIDTH};
+    dvk_push_rotate rotate = {
+        .images = 1, .tokens = TOKENS, .prefix = 1, .heads = HEADS, .head_dim = HEAD_DIM, .row_stride = WIDTH};
+    dvk_push_patchify patchify = {.rows = TOKENS,
+                                  .tokens = TOKENS,
+                                  .prefix = 1,
+                                  .grid_width = 28,
+                                  .width = 224,
+                                  .height = 224,
+                                  .patch_size = 8,
+                                  .depth = 192};
     test_array in = random_array(device, TOKENS * WIDTH), parameters = random_array(device, 2 * WIDTH),
-               out = array_create(device, TOKENS * WIDTH);
+               angles = random_array(device, TOKENS * HEAD_DIM), out = array_create(device, TOKENS * WIDTH);
     test_op op = {.pipeline = pipeline_get(device, variant, (test_constants){0}), .arrays = {&in, &out}};
     double bytes = 2.0 * TOKENS * WIDTH * sizeof(float);
     if (variant->kernel == DVK_KERNEL_LAYERNORM) {
@@ -116,6 +125,10 @@ static void bench_rows(test_device *device, const dvk_variant *variant) {
         op.push = &mean;
         op.push_size = sizeof(mean);
         bytes /= 2.0;
+    } else if (variant->kernel == DVK_KERNEL_ROTATE) {
+        op.arrays[1] = &angles;
+        op.push = &rotate;
+        op.push_size = sizeof(rotate);
     } else {
         op.push = &patchify;
         op.push_size = sizeof(patchify);
@@ -125,6 +138,7 @@ static void bench_rows(test_device *device, const dvk_variant *variant) {
     bench_op(device, &op, bytes, "GB/s", "785 tokens");
     array_destroy(device, &in);
     array_destroy(device, &parameters);
+    array_destroy(device, &angles);
     array_destroy(device, &out);
 }
 

@@ -10,5 +10,6 @@ void check_layernorm(test_device *device, const dvk_variant *variant);
 void check_attention(test_device *device, const dvk_variant *variant);
 void check_attention_row(test_device *device, const dvk_variant *variant);
 void check_mean(test_device *device, const dvk_variant *variant);
+void check_rotate(test_device *device, const dvk_variant *variant);
 
 #endif

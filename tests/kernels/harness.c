@@ -111,7 +111,7 @@ uint32_t op_groups(const dvk_variant *variant, const void *push, uint32_t images
     }
     case DVK_KERNEL_ATTENTION: {
         const dvk_push_attention *p = push;
-        return images * p->heads * divide_up(p->tokens, variant->tile_rows);
+        return images * p->heads * divide_up(p->queries, variant->tile_rows);
     }
     case DVK_KERNEL_ATTENTION_ROW: {
         const dvk_push_attention_row *p = push;
@@ -120,6 +120,10 @@ uint32_t op_groups(const dvk_variant *variant, const void *push, uint32_t images
     case DVK_KERNEL_MEAN: {
         const dvk_push_mean *p = push;
         return images * divide_up(p->columns, 4 * variant->local_size);
+    }
+    case DVK_KERNEL_ROTATE: {
+        const dvk_push_rotate *p = push;
+        return divide_up(p->images * (p->tokens - p->prefix) * p->heads * p->head_dim / 8, variant->local_size);
     }
     case DVK_KERNEL_COUNT:
         break;

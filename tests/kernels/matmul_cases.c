@@ -101,7 +101,7 @@ static void case_create(test_device *device, const dvk_variant *variant, matmul_
     for (uint32_t r = 0; r < push->table_rows; r++)
         for (uint32_t c = 0; c < push->columns && c < push->out_stride; c++)
             test->table.values[(size_t)r * push->out_stride + c] = random_value(random);
-    if (test->residual == DVK_RESIDUAL_IN_PLACE)
+    if (test->residual == DVK_RESIDUAL_IN_PLACE || test->residual == DVK_RESIDUAL_MULTIPLY)
         for (uint32_t r = 0; r < push->rows; r++)
             for (uint32_t c = 0; c < push->columns; c++)
                 test->out.values[(size_t)(c / push->plane_columns) * push->plane_stride + (size_t)r * push->out_stride +
@@ -250,7 +250,8 @@ void check_matmul(test_device *device, const dvk_variant *variant) {
         {DVK_ACTIVATION_NONE, DVK_RESIDUAL_NONE},      {DVK_ACTIVATION_NONE, DVK_RESIDUAL_IN_PLACE},
         {DVK_ACTIVATION_NONE, DVK_RESIDUAL_TABLE},     {DVK_ACTIVATION_GELU, DVK_RESIDUAL_NONE},
         {DVK_ACTIVATION_GELU_TANH, DVK_RESIDUAL_NONE}, {DVK_ACTIVATION_TANH, DVK_RESIDUAL_NONE},
-        {DVK_ACTIVATION_GELU, DVK_RESIDUAL_IN_PLACE},
+        {DVK_ACTIVATION_GELU, DVK_RESIDUAL_IN_PLACE},  {DVK_ACTIVATION_QUICK_GELU, DVK_RESIDUAL_NONE},
+        {DVK_ACTIVATION_SILU, DVK_RESIDUAL_NONE},      {DVK_ACTIVATION_NONE, DVK_RESIDUAL_MULTIPLY},
     };
     uint64_t random = 1;
     for (size_t e = 0; e < sizeof(epilogues) / sizeof(epilogues[0]); e++) {

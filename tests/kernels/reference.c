@@ -14,6 +14,10 @@ double reference_activation(dvk_activation activation, double x) {
         return 0.5 * x * (1.0 + tanh(sqrt_2_over_pi * (x + 0.044715 * x * x * x)));
     case DVK_ACTIVATION_TANH:
         return tanh(x);
+    case DVK_ACTIVATION_QUICK_GELU:
+        return x / (1.0 + exp(-1.702 * x));
+    case DVK_ACTIVATION_SILU:
+        return x / (1.0 + exp(-x));
     }
     return NAN;
 }
@@ -25,9 +29,10 @@ void reference_patchify(const dvk_push_patchify *push, const double *pixels, dou
         uint32_t image = row / push->tokens, token = row % push->tokens;
         for (uint32_t column = 0; column < push->depth; column++)
             patch[column] = 0.0;
-        if (token == 0)
+        if (token < push->prefix)
             continue;
-        uint32_t top = (token - 1) / push->grid_width * size, left = (token - 1) % push->grid_width * size;
+        uint32_t place = token - push->prefix;
+        uint32_t top = place / push->grid_width * size, left = place % push->grid_width * size;
         for (uint32_t channel = 0; channel < 3; channel++)
             for (uint32_t y = 0; y < size; y++)
                 for (uint32_t x = 0; x < size; x++)
@@ -60,13 +65,15 @@ void reference_matmul(const dvk_push_matmul *push, dvk_activation activation, dv
             size_t index = (size_t)(c / push->plane_columns) * push->plane_stride + (size_t)r * push->out_stride +
                            c % push->plane_columns;
             double before = 0.0;
-            if (residual == DVK_RESIDUAL_IN_PLACE)
+            if (residual == DVK_RESIDUAL_IN_PLACE || residual == DVK_RESIDUAL_MULTIPLY)
                 before = out[index];
             if (residual == DVK_RESIDUAL_TABLE)
                 before = table[(size_t)((push->first_row + r) % push->table_rows) * push->out_stride + c];
-            out[index] = before + reference_activation(activation, sum[c]);
+            const double result = reference_activation(activation, sum[c]);
+            const bool multiply = residual == DVK_RESIDUAL_MULTIPLY;
+            out[index] = multiply ? before * result : before + result;
             if (bound)
-                bound[index] = size[c] + fabs(before);
+                bound[index] = multiply ? size[c] * fabs(before) : size[c] + fabs(before);
         }
     }
     free(sum);
@@ -76,7 +83,7 @@ void reference_matmul(const dvk_push_matmul *push, dvk_activation activation, dv
 void reference_layernorm(const dvk_push_layernorm *push, const double *in, const double *parameters, double *out) {
     const uint32_t n = push->columns;
     for (uint32_t r = 0; r < push->rows; r++) {
-        const double *x = in + (size_t)r * n;
+        const double *x = in + (size_t)r * push->in_stride;
         double mean = 0.0, variance = 0.0;
         for (uint32_t c = 0; c < n; c++)
             mean += x[c] / n;
@@ -112,11 +119,12 @@ void reference_attention(const dvk_push_attention *push, uint32_t images, uint32
     if (!weights)
         abort();
     for (uint32_t i = 0; i < images * push->heads; i++) {
-        size_t base =
-            (size_t)(i / push->heads) * push->tokens * push->row_stride + (size_t)(i % push->heads) * head_dim;
-        for (uint32_t query = 0; query < push->tokens; query++) {
-            size_t row = base + (size_t)query * push->row_stride;
-            softmax_row(q + row, k + base, push->tokens, push->row_stride, head_dim, weights);
+        const size_t image = i / push->heads, head = (size_t)(i % push->heads) * head_dim;
+        const size_t base = image * push->tokens * push->row_stride + head;
+        for (uint32_t query = 0; query < push->queries; query++) {
+            size_t row = (image * push->queries + query) * push->row_stride + head;
+            softmax_row(q + (image * push->query_step + query) * push->row_stride + head, k + base, push->tokens,
+                        push->row_stride, head_dim, weights);
             for (uint32_t d = 0; d < head_dim; d++)
                 out[row + d] = 0.0;
             for (uint32_t key = 0; key < push->tokens; key++)
@@ -141,8 +149,23 @@ void reference_mean(const dvk_push_mean *push, uint32_t images, const double *in
     for (uint32_t image = 0; image < images; image++)
         for (uint32_t c = 0; c < n; c++) {
             double sum = 0.0;
-            for (uint32_t token = 1; token < push->tokens; token++)
+            for (uint32_t token = push->first; token < push->tokens; token++)
                 sum += in[((size_t)image * push->tokens + token) * n + c];
-            out[(size_t)image * n + c] = sum / (push->tokens - 1);
+            out[(size_t)image * n + c] = sum / (push->tokens - push->first);
         }
+}
+
+void reference_rotate(const dvk_push_rotate *push, const double *table, double *x) {
+    const uint32_t half = push->head_dim / 2;
+    for (uint32_t image = 0; image < push->images; image++)
+        for (uint32_t token = push->prefix; token < push->tokens; token++)
+            for (uint32_t head = 0; head < push->heads; head++)
+                for (uint32_t i = 0; i < half; i++) {
+                    const double *angle = table + (size_t)(token - push->prefix) * push->head_dim + i;
+                    double *pair =
+                        x + ((size_t)image * push->tokens + token) * push->row_stride + head * push->head_dim + i;
+                    const double a = pair[0], b = pair[half];
+                    pair[0] = a * angle[0] - b * angle[half];
+                    pair[half] = a * angle[half] + b * angle[0];
+                }
 }

@@ -12,8 +12,9 @@ double reference_activation(dvk_activation activation, double x);
 /* patches: [rows][depth] */
 void reference_patchify(const dvk_push_patchify *push, const double *pixels, double *patches);
 
-/* w: [depth + 1][w_stride]; out is read where residual is IN_PLACE. bound (may be NULL; indexed as out): for each
- * result, the sum of |a| |w|, |bias| and |residual|: what rounding errors are relative to. */
+/* w: [depth + 1][w_stride]; out is read where residual is IN_PLACE or MULTIPLY. bound (may be NULL; indexed as out):
+ * for each result, the sum of |a| |w|, |bias| and |residual| (times it, for MULTIPLY): what rounding errors are
+ * relative to. */
 void reference_matmul(const dvk_push_matmul *push, dvk_activation activation, dvk_residual residual, const double *a,
                       const double *w, const double *table, double *out, double *bound);
 
@@ -29,5 +30,8 @@ void reference_attention_row(const dvk_push_attention_row *push, uint32_t images
 
 /* out: [images][columns] */
 void reference_mean(const dvk_push_mean *push, uint32_t images, const double *in, double *out);
+
+/* x in place */
+void reference_rotate(const dvk_push_rotate *push, const double *table, double *x);
 
 #endif

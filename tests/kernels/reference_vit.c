@@ -57,9 +57,9 @@ static void apply_linear(const dvk_linear *linear, uint32_t rows, uint32_t in, u
     free(w);
 }
 
-static void apply_norm(const dvk_linear *norm, uint32_t rows, uint32_t columns, float epsilon, const double *in,
+static void apply_norm(const dvk_norm *norm, uint32_t rows, uint32_t columns, float epsilon, const double *in,
                        double *out) {
-    const dvk_push_layernorm push = {.rows = rows, .columns = columns, .epsilon = epsilon};
+    const dvk_push_layernorm push = {.rows = rows, .columns = columns, .in_stride = columns, .epsilon = epsilon};
     double *weight = read_tensor(norm->weight, columns), *bias = read_tensor(norm->bias, columns);
     double *parameters = allocate_doubles(2 * (size_t)columns);
     memcpy(parameters, weight, columns * sizeof(*weight));
@@ -106,6 +106,7 @@ static double *embed(const dvk_checkpoint *checkpoint, const float *pixels, uint
     const uint32_t columns = width / patch, rows = height / patch, tokens = 1 + columns * rows;
     const dvk_push_patchify push = {.rows = tokens,
                                     .tokens = tokens,
+                                    .prefix = 1,
                                     .grid_width = columns,
                                     .width = width,
                                     .height = height,
@@ -149,7 +150,8 @@ static void run_layer(const dvk_vit_config *config, const dvk_vit_layer *layer, 
     apply_linear(&layer->value, tokens, size, size, DVK_ACTIVATION_NONE, DVK_RESIDUAL_NONE, normed, v);
     for (size_t i = 0; i < count; i++)
         q[i] /= sqrt(config->head_dim);
-    const dvk_push_attention push = {.tokens = tokens, .heads = config->heads, .row_stride = size};
+    const dvk_push_attention push = {
+        .tokens = tokens, .heads = config->heads, .row_stride = size, .queries = tokens, .query_step = tokens};
     const dvk_push_attention_row row = {.tokens = tokens, .heads = config->heads, .row_stride = size};
     reference_attention(&push, 1, config->head_dim, q, k, v, normed);
     if (attention)

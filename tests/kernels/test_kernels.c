@@ -41,6 +41,9 @@ static void check_variant(test_device *device, const dvk_variant *variant) {
     case DVK_KERNEL_MEAN:
         check_mean(device, variant);
         break;
+    case DVK_KERNEL_ROTATE:
+        check_rotate(device, variant);
+        break;
     case DVK_KERNEL_COUNT:
         break;
     }

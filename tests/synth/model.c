@@ -1,129 +1,437 @@
 /* Whole model directories, byte for byte as the reference implementation writes them. */
-#include "synth.h"
+#include "model.h"
 
 #include <errno.h>
 #include <math.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
-enum { MAX_TENSORS = 256, MAX_NAME = 80 };
+#define IMAGENET_MEAN                                                                                                  \
+    { "0.485", "0.456", "0.406" }
+#define IMAGENET_STD                                                                                                   \
+    { "0.229", "0.224", "0.225" }
+#define CLIP_MEAN                                                                                                      \
+    { "0.48145466", "0.4578275", "0.40821073" }
+#define CLIP_STD                                                                                                       \
+    { "0.26862954", "0.26130258", "0.27577711" }
+#define HALF                                                                                                           \
+    { "0.5", "0.5", "0.5" }
 
-typedef struct model {
-    const char *name;
-    uint32_t hidden_size, layers, heads, patch_size, image_size, mlp_size;
-    const char *activation, *epsilon;
-    bool no_qkv_bias, pooler;
-    uint32_t labels;   /* not 0: ViTForImageClassification, names under "vit." */
-    bool untrained;    /* says so in config.json */
-    synth_dtype dtype; /* as it is written where the options do not ask for another */
-} model;
-
-static const model models[] = {
-    {"dino-vits8", 384, 12, 6, 8, 224, 1536, "gelu", "1e-12", false, false, 0, false, SYNTH_F32},
-    {"dino-vits16", 384, 12, 6, 16, 224, 1536, "gelu", "1e-12", false, false, 0, false, SYNTH_F32},
-    {"dino-vitb8", 768, 12, 12, 8, 224, 3072, "gelu", "1e-12", false, false, 0, false, SYNTH_F32},
-    {"dino-vitb16", 768, 12, 12, 16, 224, 3072, "gelu", "1e-12", false, false, 0, false, SYNTH_F32},
-    {"vit-tiny", 64, 2, 2, 8, 32, 256, "gelu", "1e-12", false, true, 0, false, SYNTH_F32},
-    {"vit-odd-tiny", 48, 3, 3, 4, 20, 100, "gelu_new", "0.03125", true, false, 0, false, SYNTH_F32},
-    {"vit-cls-tiny", 192, 3, 3, 16, 64, 768, "gelu", "1e-12", false, false, 10, false, SYNTH_F32},
+static const synth_model models[] = {
+    {.name = "dino-vits8",
+     .type = "vit",
+     .architecture = "ViTModel",
+     .hidden_size = 384,
+     .layers = 12,
+     .heads = 6,
+     .patch_size = 8,
+     .image_size = 224,
+     .mlp_size = 1536,
+     .activation = "gelu",
+     .epsilon = "1e-12",
+     .resample = 2,
+     .mean = IMAGENET_MEAN,
+     .std = IMAGENET_STD},
+    {.name = "dino-vits16",
+     .type = "vit",
+     .architecture = "ViTModel",
+     .hidden_size = 384,
+     .layers = 12,
+     .heads = 6,
+     .patch_size = 16,
+     .image_size = 224,
+     .mlp_size = 1536,
+     .activation = "gelu",
+     .epsilon = "1e-12",
+     .resample = 2,
+     .mean = IMAGENET_MEAN,
+     .std = IMAGENET_STD},
+    {.name = "dino-vitb8",
+     .type = "vit",
+     .architecture = "ViTModel",
+     .hidden_size = 768,
+     .layers = 12,
+     .heads = 12,
+     .patch_size = 8,
+     .image_size = 224,
+     .mlp_size = 3072,
+     .activation = "gelu",
+     .epsilon = "1e-12",
+     .resample = 2,
+     .mean = IMAGENET_MEAN,
+     .std = IMAGENET_STD},
+    {.name = "dino-vitb16",
+     .type = "vit",
+     .architecture = "ViTModel",
+     .hidden_size = 768,
+     .layers = 12,
+     .heads = 12,
+     .patch_size = 16,
+     .image_size = 224,
+     .mlp_size = 3072,
+     .activation = "gelu",
+     .epsilon = "1e-12",
+     .resample = 2,
+     .mean = IMAGENET_MEAN,
+     .std = IMAGENET_STD},
+    {.name = "vit-tiny",
+     .type = "vit",
+     .architecture = "ViTModel",
+     .hidden_size = 64,
+     .layers = 2,
+     .heads = 2,
+     .patch_size = 8,
+     .image_size = 32,
+     .mlp_size = 256,
+     .activation = "gelu",
+     .epsilon = "1e-12",
+     .resample = 2,
+     .mean = IMAGENET_MEAN,
+     .std = IMAGENET_STD,
+     .pooler = true},
+    /* Legal but unusual values, so that a configuration that is not read shows. */
+    {.name = "vit-odd-tiny",
+     .type = "vit",
+     .architecture = "ViTModel",
+     .hidden_size = 48,
+     .layers = 3,
+     .heads = 3,
+     .patch_size = 4,
+     .image_size = 20,
+     .mlp_size = 100,
+     .activation = "gelu_new",
+     .epsilon = "0.03125",
+     .resample = 2,
+     .mean = IMAGENET_MEAN,
+     .std = IMAGENET_STD,
+     .no_qkv_bias = true},
+    {.name = "vit-cls-tiny",
+     .type = "vit",
+     .architecture = "ViTForImageClassification",
+     .hidden_size = 192,
+     .layers = 3,
+     .heads = 3,
+     .patch_size = 16,
+     .image_size = 64,
+     .mlp_size = 768,
+     .activation = "gelu",
+     .epsilon = "1e-12",
+     .resample = 2,
+     .mean = HALF,
+     .std = HALF,
+     .labels = 10,
+     .prefixed = true,
+     .qkv_bias_key = true,
+     .processor = SYNTH_SQUARE,
+     .processor_type = "ViTImageProcessor"},
+    {.name = "deit-distilled-tiny",
+     .type = "deit",
+     .architecture = "DeiTForImageClassificationWithTeacher",
+     .hidden_size = 64,
+     .layers = 2,
+     .heads = 2,
+     .patch_size = 16,
+     .image_size = 64,
+     .mlp_size = 256,
+     .activation = "gelu",
+     .epsilon = "1e-12",
+     .resample = 3,
+     .mean = IMAGENET_MEAN,
+     .std = IMAGENET_STD,
+     .labels = 10,
+     .prefixed = true,
+     .qkv_bias_key = true,
+     .distillation = true,
+     .processor = SYNTH_SQUARE_CROP,
+     .processor_type = "DeiTImageProcessor",
+     .resize = 72,
+     .crop = 64},
+    {.name = "ijepa-tiny",
+     .type = "ijepa",
+     .architecture = "IJepaModel",
+     .hidden_size = 64,
+     .layers = 2,
+     .heads = 2,
+     .patch_size = 14,
+     .image_size = 70,
+     .mlp_size = 256,
+     .activation = "gelu",
+     .epsilon = "1e-06",
+     .resample = 2,
+     .mean = IMAGENET_MEAN,
+     .std = IMAGENET_STD,
+     .no_cls = true,
+     .qkv_bias_key = true,
+     .processor = SYNTH_SQUARE,
+     .processor_type = "ViTImageProcessor"},
+    {.name = "vitmsn-tiny",
+     .type = "vit_msn",
+     .architecture = "ViTMSNModel",
+     .hidden_size = 64,
+     .layers = 2,
+     .heads = 2,
+     .patch_size = 16,
+     .image_size = 64,
+     .mlp_size = 256,
+     .activation = "gelu",
+     .epsilon = "1e-06",
+     .resample = 2,
+     .mean = IMAGENET_MEAN,
+     .std = IMAGENET_STD,
+     .qkv_bias_key = true,
+     .processor = SYNTH_SQUARE,
+     .processor_type = "ViTImageProcessor"},
+    {.name = "dinov2-small",
+     .type = "dinov2",
+     .architecture = "Dinov2Model",
+     .hidden_size = 384,
+     .layers = 12,
+     .heads = 6,
+     .patch_size = 14,
+     .image_size = 518,
+     .mlp_size = 1536,
+     .activation = "gelu",
+     .epsilon = "1e-06",
+     .resample = 3,
+     .mean = IMAGENET_MEAN,
+     .std = IMAGENET_STD,
+     .family = SYNTH_DINOV2,
+     .version = "4.31.0.dev0",
+     .qkv_bias_key = true,
+     .processor = SYNTH_CROP,
+     .processor_type = "BitImageProcessor",
+     .resize = 256,
+     .crop = 224},
+    {.name = "dinov2-tiny",
+     .type = "dinov2",
+     .architecture = "Dinov2Model",
+     .hidden_size = 64,
+     .layers = 2,
+     .heads = 2,
+     .patch_size = 14,
+     .image_size = 70,
+     .mlp_size = 256,
+     .activation = "gelu",
+     .epsilon = "1e-06",
+     .resample = 3,
+     .mean = IMAGENET_MEAN,
+     .std = IMAGENET_STD,
+     .family = SYNTH_DINOV2,
+     .version = "4.31.0.dev0",
+     .qkv_bias_key = true,
+     .processor = SYNTH_CROP,
+     .processor_type = "BitImageProcessor",
+     .resize = 64,
+     .crop = 56},
+    {.name = "dinov2-swiglu-tiny",
+     .type = "dinov2",
+     .architecture = "Dinov2Model",
+     .hidden_size = 64,
+     .layers = 2,
+     .heads = 2,
+     .patch_size = 14,
+     .image_size = 70,
+     .mlp_size = 176,
+     .activation = "gelu",
+     .epsilon = "1e-06",
+     .resample = 3,
+     .mean = IMAGENET_MEAN,
+     .std = IMAGENET_STD,
+     .family = SYNTH_DINOV2,
+     .version = "4.31.0.dev0",
+     .qkv_bias_key = true,
+     .processor = SYNTH_CROP,
+     .processor_type = "BitImageProcessor",
+     .resize = 64,
+     .crop = 56,
+     .gated = true},
+    {.name = "dinov2-reg-tiny",
+     .type = "dinov2_with_registers",
+     .architecture = "Dinov2WithRegistersModel",
+     .hidden_size = 64,
+     .layers = 2,
+     .heads = 2,
+     .patch_size = 14,
+     .image_size = 70,
+     .mlp_size = 256,
+     .activation = "gelu",
+     .epsilon = "1e-06",
+     .resample = 3,
+     .mean = IMAGENET_MEAN,
+     .std = IMAGENET_STD,
+     .family = SYNTH_DINOV2,
+     .version = "4.48.0.dev0",
+     .qkv_bias_key = true,
+     .processor = SYNTH_CROP,
+     .processor_type = "BitImageProcessor",
+     .resize = 64,
+     .crop = 56,
+     .registers = 4},
+    {.name = "dinov3-tiny",
+     .type = "dinov3_vit",
+     .architecture = "DINOv3ViTModel",
+     .hidden_size = 64,
+     .layers = 2,
+     .heads = 2,
+     .patch_size = 16,
+     .image_size = 64,
+     .mlp_size = 256,
+     .activation = "gelu",
+     .epsilon = "1e-05",
+     .resample = 2,
+     .mean = IMAGENET_MEAN,
+     .std = IMAGENET_STD,
+     .family = SYNTH_DINOV3,
+     .version = "4.56.0.dev0",
+     .registers = 4,
+     .processor = SYNTH_SQUARE,
+     .processor_type = "DINOv3ViTImageProcessorFast"},
+    {.name = "dinov3-gated-tiny",
+     .type = "dinov3_vit",
+     .architecture = "DINOv3ViTModel",
+     .hidden_size = 64,
+     .layers = 2,
+     .heads = 2,
+     .patch_size = 16,
+     .image_size = 64,
+     .mlp_size = 160,
+     .activation = "silu",
+     .epsilon = "1e-05",
+     .resample = 2,
+     .mean = IMAGENET_MEAN,
+     .std = IMAGENET_STD,
+     .family = SYNTH_DINOV3,
+     .version = "4.56.0.dev0",
+     .registers = 4,
+     .processor = SYNTH_SQUARE,
+     .processor_type = "DINOv3ViTImageProcessorFast",
+     .gated = true,
+     .no_qkv_bias = true},
+    {.name = "clip-tiny",
+     .type = "clip_vision_model",
+     .architecture = "CLIPVisionModelWithProjection",
+     .hidden_size = 64,
+     .layers = 2,
+     .heads = 2,
+     .patch_size = 16,
+     .image_size = 64,
+     .mlp_size = 256,
+     .activation = "quick_gelu",
+     .epsilon = "1e-05",
+     .resample = 3,
+     .mean = CLIP_MEAN,
+     .std = CLIP_STD,
+     .family = SYNTH_CLIP,
+     .version = "4.16.0.dev0",
+     .prefixed = true,
+     .processor = SYNTH_CROP,
+     .processor_type = "CLIPImageProcessor",
+     .resize = 64,
+     .crop = 64},
+    {.name = "siglip-tiny",
+     .type = "siglip_vision_model",
+     .architecture = "SiglipVisionModel",
+     .hidden_size = 64,
+     .layers = 2,
+     .heads = 2,
+     .patch_size = 16,
+     .image_size = 64,
+     .mlp_size = 176,
+     .activation = "gelu_pytorch_tanh",
+     .epsilon = "1e-06",
+     .resample = 3,
+     .mean = HALF,
+     .std = HALF,
+     .family = SYNTH_SIGLIP,
+     .version = "4.37.0.dev0",
+     .prefixed = true,
+     .processor = SYNTH_SQUARE,
+     .processor_type = "SiglipImageProcessor"},
+    /* Classifiers that no reference of transformers covers. */
+    {.name = "dinov2-cls-tiny",
+     .type = "dinov2",
+     .architecture = "Dinov2ForImageClassification",
+     .hidden_size = 64,
+     .layers = 2,
+     .heads = 2,
+     .patch_size = 14,
+     .image_size = 70,
+     .mlp_size = 256,
+     .activation = "gelu",
+     .epsilon = "1e-06",
+     .labels = 7,
+     .prefixed = true,
+     .resample = 3,
+     .mean = IMAGENET_MEAN,
+     .std = IMAGENET_STD,
+     .family = SYNTH_DINOV2,
+     .version = "4.31.0.dev0",
+     .qkv_bias_key = true,
+     .processor = SYNTH_CROP,
+     .processor_type = "BitImageProcessor",
+     .resize = 64,
+     .crop = 56},
+    {.name = "ijepa-cls-tiny",
+     .type = "ijepa",
+     .architecture = "IJepaForImageClassification",
+     .hidden_size = 64,
+     .layers = 2,
+     .heads = 2,
+     .patch_size = 14,
+     .image_size = 70,
+     .mlp_size = 256,
+     .activation = "gelu",
+     .epsilon = "1e-06",
+     .labels = 7,
+     .prefixed = true,
+     .resample = 2,
+     .mean = IMAGENET_MEAN,
+     .std = IMAGENET_STD,
+     .no_cls = true,
+     .qkv_bias_key = true,
+     .processor = SYNTH_SQUARE,
+     .processor_type = "ViTImageProcessor"},
     /* What models/default holds until a trained one takes its place. */
-    {"default", 64, 2, 2, 16, 224, 256, "gelu", "1e-12", false, false, 0, true, SYNTH_F16},
+    {.name = "default",
+     .type = "vit",
+     .architecture = "ViTModel",
+     .hidden_size = 64,
+     .layers = 2,
+     .heads = 2,
+     .patch_size = 16,
+     .image_size = 224,
+     .mlp_size = 256,
+     .activation = "gelu",
+     .epsilon = "1e-12",
+     .resample = 2,
+     .mean = IMAGENET_MEAN,
+     .std = IMAGENET_STD,
+     .untrained = true,
+     .dtype = SYNTH_F16},
 };
 
-const char *const synth_models[] = {"dino-vits8",   "dino-vits16",  "dino-vitb8", "dino-vitb16", "vit-tiny",
-                                    "vit-odd-tiny", "vit-cls-tiny", "default",    NULL};
-
-/* ----------------------------------------------------------------------------------------------- tensors */
-
-typedef struct tensor {
-    char seed_name[MAX_NAME]; /* as the model has it: what the values are made from */
-    char name[MAX_NAME];      /* as the file has it */
-    uint32_t rank;
-    uint64_t shape[4];
-    uint64_t elements;
-    synth_dtype dtype;
-} tensor;
-
-typedef struct tensor_list {
-    const model *m;
-    synth_options options;
-    bool prefix;
-    size_t count;
-    tensor tensors[MAX_TENSORS];
-} tensor_list;
-
-__attribute__((format(printf, 4, 5))) static void add(tensor_list *list, uint32_t rank, const uint64_t *shape,
-                                                      const char *format, ...) {
-    tensor *t = &list->tensors[list->count++];
-    char name[MAX_NAME - 8];
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(name, sizeof(name), format, arguments);
-    va_end(arguments);
-    const char *prefix = strncmp(name, "classifier", 10) ? "vit." : "";
-    snprintf(t->seed_name, sizeof(t->seed_name), "%s%s", list->m->labels ? prefix : "", name);
-    snprintf(t->name, sizeof(t->name), "%s%s", list->prefix ? prefix : "", name);
-    t->rank = rank;
-    t->elements = 1;
-    for (uint32_t i = 0; i < rank; i++)
-        t->elements *= t->shape[i] = shape[i];
-    t->dtype = list->options.mixed_dtype && (rank == 1 || rank == 3) ? SYNTH_F32 : list->options.dtype;
-}
-
-static void add_linear(tensor_list *list, const char *name, uint64_t outputs, uint64_t inputs, bool bias) {
-    add(list, inputs ? 2 : 1, (const uint64_t[]){outputs, inputs}, "%s.weight", name);
-    if (bias)
-        add(list, 1, (const uint64_t[]){outputs}, "%s.bias", name);
-}
-
-static void add_layer(tensor_list *list, uint32_t layer) {
-    static const char *const projections[] = {"query", "key", "value"};
-    const model *m = list->m;
-    char name[MAX_NAME - 16];
-    for (int i = 0; i < 3; i++) {
-        snprintf(name, sizeof(name), "encoder.layer.%u.attention.attention.%s", layer, projections[i]);
-        add_linear(list, name, m->hidden_size, m->hidden_size, !m->no_qkv_bias);
-    }
-    snprintf(name, sizeof(name), "encoder.layer.%u.attention.output.dense", layer);
-    add_linear(list, name, m->hidden_size, m->hidden_size, true);
-    snprintf(name, sizeof(name), "encoder.layer.%u.intermediate.dense", layer);
-    add_linear(list, name, m->mlp_size, m->hidden_size, true);
-    snprintf(name, sizeof(name), "encoder.layer.%u.output.dense", layer);
-    add_linear(list, name, m->hidden_size, m->mlp_size, true);
-    snprintf(name, sizeof(name), "encoder.layer.%u.layernorm_before", layer);
-    add_linear(list, name, m->hidden_size, 0, true);
-    snprintf(name, sizeof(name), "encoder.layer.%u.layernorm_after", layer);
-    add_linear(list, name, m->hidden_size, 0, true);
-}
-
-static int by_name(const void *a, const void *b) {
-    return strcmp(((const tensor *)a)->name, ((const tensor *)b)->name);
-}
-
-static bool chosen(synth_choice choice, bool as_model) {
-    return choice == SYNTH_AS_MODEL ? as_model : choice == SYNTH_WITH;
-}
-
-static void list_tensors(tensor_list *list) {
-    const model *m = list->m;
-    const uint64_t width = m->hidden_size, patch = m->patch_size, grid = m->image_size / m->patch_size;
-    list->prefix = chosen(list->options.prefix, m->labels != 0);
-    add(list, 3, (const uint64_t[]){1, 1, width}, "embeddings.cls_token");
-    add(list, 3, (const uint64_t[]){1, grid * grid + 1, width}, "embeddings.position_embeddings");
-    add(list, 4, (const uint64_t[]){width, 3, patch, patch}, "embeddings.patch_embeddings.projection.weight");
-    add(list, 1, (const uint64_t[]){width}, "embeddings.patch_embeddings.projection.bias");
-    for (uint32_t layer = 0; layer < m->layers; layer++)
-        add_layer(list, layer);
-    add_linear(list, "layernorm", width, 0, true);
-    if (chosen(list->options.pooler, m->pooler))
-        add_linear(list, "pooler.dense", width, width, true);
-    if (m->labels)
-        add_linear(list, "classifier", m->labels, width, true);
-    qsort(list->tensors, list->count, sizeof(tensor), by_name);
-}
+const char *const synth_models[] = {"dino-vits8",
+                                    "dino-vits16",
+                                    "dino-vitb8",
+                                    "dino-vitb16",
+                                    "vit-tiny",
+                                    "vit-odd-tiny",
+                                    "vit-cls-tiny",
+                                    "deit-distilled-tiny",
+                                    "ijepa-tiny",
+                                    "vitmsn-tiny",
+                                    "dinov2-tiny",
+                                    "dinov2-swiglu-tiny",
+                                    "dinov2-reg-tiny",
+                                    "dinov3-tiny",
+                                    "dinov3-gated-tiny",
+                                    "clip-tiny",
+                                    "siglip-tiny",
+                                    "dinov2-cls-tiny",
+                                    "ijepa-cls-tiny",
+                                    "default",
+                                    NULL};
 
 /* --------------------------------------------------------------------------------------------- safetensors */
 
@@ -152,12 +460,12 @@ static size_t element_size(synth_dtype dtype) {
     return dtype == SYNTH_F32 ? 4 : 2;
 }
 
-static void write_header(FILE *file, const tensor_list *list) {
-    static char header[MAX_TENSORS * 256];
+static void write_header(FILE *file, const synth_tensor_list *list) {
+    static char header[SYNTH_MAX_TENSORS * 256];
     size_t length = (size_t)snprintf(header, sizeof(header), "{\"__metadata__\":{\"format\":\"pt\"}");
     uint64_t offset = 0;
     for (size_t i = 0; i < list->count; i++) {
-        const tensor *t = &list->tensors[i];
+        const synth_tensor_info *t = &list->tensors[i];
         length += (size_t)snprintf(header + length, sizeof(header) - length, ",\"%s\":{\"dtype\":\"%s\",\"shape\":[",
                                    t->name, dtype_name(t->dtype));
         for (uint32_t d = 0; d < t->rank; d++)
@@ -176,7 +484,7 @@ static void write_header(FILE *file, const tensor_list *list) {
     fwrite(header, 1, length, file);
 }
 
-static bool write_tensor(FILE *file, const tensor *t, uint32_t heads) {
+static bool write_tensor(FILE *file, const synth_tensor_info *t, uint32_t heads) {
     float *values = malloc(t->elements * sizeof(float));
     if (!values)
         return false;
@@ -195,7 +503,7 @@ static bool write_tensor(FILE *file, const tensor *t, uint32_t heads) {
     return written == t->elements;
 }
 
-static bool write_safetensors(FILE *file, const tensor_list *list) {
+static bool write_safetensors(FILE *file, const synth_tensor_list *list) {
     write_header(file, list);
     for (size_t i = 0; i < list->count; i++)
         if (!write_tensor(file, &list->tensors[i], list->m->heads))
@@ -203,71 +511,10 @@ static bool write_safetensors(FILE *file, const tensor_list *list) {
     return true;
 }
 
-/* ---------------------------------------------------------------------------------------------------- JSON */
-
-static bool write_config(FILE *file, const tensor_list *list) {
-    const model *m = list->m;
-    const synth_dtype dtype = list->options.dtype;
-    fprintf(file, "{\n  \"architectures\": [\n    \"%s\"\n  ],\n  \"attention_probs_dropout_prob\": 0.0,\n",
-            m->labels ? "ViTForImageClassification" : "ViTModel");
-    if (m->untrained)
-        fprintf(file, "  \"dino_vk_untrained\": true,\n");
-    if (m->labels)
-        fprintf(file, "  \"encoder_stride\": %u,\n", m->patch_size);
-    fprintf(file, "  \"hidden_act\": \"%s\",\n  \"hidden_dropout_prob\": 0.0,\n  \"hidden_size\": %u,\n", m->activation,
-            m->hidden_size);
-    if (m->labels) {
-        fprintf(file, "  \"id2label\": {\n");
-        for (uint32_t i = 0; i < m->labels; i++)
-            fprintf(file, "    \"%u\": \"LABEL_%u\"%s\n", i, i, i + 1 < m->labels ? "," : "");
-        fprintf(file, "  },\n");
-    }
-    fprintf(file, "  \"image_size\": %u,\n  \"initializer_range\": 0.02,\n  \"intermediate_size\": %u,\n",
-            m->image_size, m->mlp_size);
-    if (m->labels) {
-        fprintf(file, "  \"label2id\": {\n");
-        for (uint32_t i = 0; i < m->labels; i++)
-            fprintf(file, "    \"LABEL_%u\": %u%s\n", i, i, i + 1 < m->labels ? "," : "");
-        fprintf(file, "  },\n");
-    }
-    fprintf(file,
-            "  \"layer_norm_eps\": %s,\n  \"model_type\": \"vit\",\n  \"num_attention_heads\": %u,\n"
-            "  \"num_channels\": 3,\n  \"num_hidden_layers\": %u,\n  \"patch_size\": %u,\n",
-            m->epsilon, m->heads, m->layers, m->patch_size);
-    if (m->no_qkv_bias || m->labels)
-        fprintf(file, "  \"qkv_bias\": %s,\n", m->no_qkv_bias ? "false" : "true");
-    fprintf(file, "  \"torch_dtype\": \"%s\",\n  \"transformers_version\": \"4.10.0.dev0\"\n}\n",
-            dtype == SYNTH_F32   ? "float32"
-            : dtype == SYNTH_F16 ? "float16"
-                                 : "bfloat16");
-    return true;
-}
-
-/* The layout of 2021, which the facebook/dino-* repositories carry, and the later one for the classifier. */
-static bool write_preprocessor(FILE *file, const tensor_list *list) {
-    const uint32_t size = list->m->image_size;
-    if (list->m->labels)
-        fprintf(file,
-                "{\n  \"do_normalize\": true,\n  \"do_rescale\": true,\n  \"do_resize\": true,\n  \"image_mean\": [\n"
-                "    0.5,\n    0.5,\n    0.5\n  ],\n  \"image_processor_type\": \"ViTImageProcessor\",\n"
-                "  \"image_std\": [\n    0.5,\n    0.5,\n    0.5\n  ],\n  \"resample\": 2,\n"
-                "  \"rescale_factor\": 0.00392156862745098,\n  \"size\": {\n    \"height\": %u,\n    \"width\": %u\n"
-                "  }\n}\n",
-                size, size);
-    else
-        fprintf(file,
-                "{\n  \"do_normalize\": true,\n  \"do_resize\": true,\n"
-                "  \"feature_extractor_type\": \"ViTFeatureExtractor\",\n  \"image_mean\": [\n    0.485,\n    0.456,\n"
-                "    0.406\n  ],\n  \"image_std\": [\n    0.229,\n    0.224,\n    0.225\n  ],\n  \"resample\": 2,\n"
-                "  \"size\": %u\n}\n",
-                size);
-    return true;
-}
-
 /* --------------------------------------------------------------------------------------------------- files */
 
-static bool write_file(const char *directory, const char *name, const tensor_list *list,
-                       bool (*write)(FILE *file, const tensor_list *list)) {
+static bool write_file(const char *directory, const char *name, const synth_tensor_list *list,
+                       bool (*write)(FILE *file, const synth_tensor_list *list)) {
     char path[4096];
     if (snprintf(path, sizeof(path), "%s/%s", directory, name) >= (int)sizeof(path))
         return false;
@@ -288,7 +535,7 @@ static bool make_directory(const char *path) {
 }
 
 bool synth_write_model(const char *name, const char *directory, const synth_options *options) {
-    tensor_list *list = calloc(1, sizeof(*list));
+    synth_tensor_list *list = calloc(1, sizeof(*list));
     if (!list)
         return false;
     for (size_t i = 0; i < sizeof(models) / sizeof(models[0]); i++)
@@ -299,10 +546,10 @@ bool synth_write_model(const char *name, const char *directory, const synth_opti
     bool written = false;
     if (list->m) {
         if (list->options.dtype == SYNTH_DTYPE_OF_MODEL)
-            list->options.dtype = list->m->dtype;
-        list_tensors(list);
-        written = make_directory(directory) && write_file(directory, "config.json", list, write_config) &&
-                  write_file(directory, "preprocessor_config.json", list, write_preprocessor) &&
+            list->options.dtype = list->m->dtype ? list->m->dtype : SYNTH_F32;
+        synth_list_tensors(list);
+        written = make_directory(directory) && write_file(directory, "config.json", list, synth_write_config) &&
+                  write_file(directory, "preprocessor_config.json", list, synth_write_preprocessor) &&
                   write_file(directory, "model.safetensors", list, write_safetensors);
     } else {
         errno = EINVAL;

@@ -20,7 +20,7 @@ typedef enum synth_choice { SYNTH_AS_MODEL = 0, SYNTH_WITH, SYNTH_WITHOUT } synt
 /* All zero: the model as SYNTH.md has it; NULL instead of the struct means the same. */
 typedef struct synth_options {
     synth_dtype dtype;
-    synth_choice prefix; /* "vit." before the names; the values stay those of the model */
+    synth_choice prefix; /* the family's, as "vit.", before the names; the values stay those of the model */
     synth_choice pooler;
     bool mixed_dtype; /* vectors, tokens and positions stay F32 whatever `dtype` says */
 } synth_options;

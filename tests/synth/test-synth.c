@@ -112,6 +112,16 @@ static void test_files(void) {
         {"vit-tiny", 0x419062ceb090f0e6, 0x959b7264733434d2, 0x3974ce3c54bb2965},
         {"vit-odd-tiny", 0x745af439d25bd9b6, 0x24db8329349bcf67, 0x1cb31329004da9a8},
         {"vit-cls-tiny", 0x970d3776cc345932, 0x980db153b3df31c3, 0xb87fa0b01b9c9080},
+        {"deit-distilled-tiny", 0x19d07435a523fd16, 0xe505bf428abfe6f5, 0x3ec638836da2856a},
+        {"ijepa-tiny", 0x264ec0923cca6432, 0x98426c82e3a0668f, 0x496dfcfd4c4b434f},
+        {"vitmsn-tiny", 0x27575e90ae5c725e, 0x4d821ed436c29cfd, 0xcbae8e0c07dafa46},
+        {"dinov2-tiny", 0xc8607af97c013987, 0xfeb32ac2de6034d7, 0xa949cd674e0505a5},
+        {"dinov2-swiglu-tiny", 0xd9ee3b11d105264c, 0xfeb32ac2de6034d7, 0xb66fdc8d4a707a74},
+        {"dinov2-reg-tiny", 0xa3bc9569e21456cc, 0xfeb32ac2de6034d7, 0xc43e691c269a4fcc},
+        {"dinov3-tiny", 0xb009a1498857184e, 0x433792b50bf48d18, 0x111539dd1f68dfd4},
+        {"dinov3-gated-tiny", 0xa4303769a17f6c6f, 0x433792b50bf48d18, 0x38f9aa775d8bf7fa},
+        {"clip-tiny", 0x564f7d4d6e172b2, 0x27b54c95111c15db, 0xdc4b4189e822c5b9},
+        {"siglip-tiny", 0x9d326206b41be9bd, 0x7d2ed872bf99aa13, 0x20c3cd3b35d4f010},
     };
     for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
         char directory[64];

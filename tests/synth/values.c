@@ -26,7 +26,10 @@ typedef enum role {
     ROLE_PATCH_WEIGHT,
     ROLE_PATCH_BIAS,
     ROLE_HEAD_WEIGHT,
-    ROLE_HEAD_BIAS
+    ROLE_HEAD_BIAS,
+    ROLE_IN_WEIGHT,
+    ROLE_IN_BIAS,
+    ROLE_LAYER_SCALE
 } role;
 
 typedef struct line {
@@ -41,41 +44,79 @@ uint64_t synth_fnv1a64(const void *bytes, size_t size) {
     return hash;
 }
 
-static bool contains(const char *name, const char *part) {
-    return strstr(name, part) != NULL;
+/* A name's last four parts between dots; empty where it has fewer. */
+typedef struct parts {
+    char text[4][48]; /* the last one first */
+} parts;
+
+static parts split(const char *name) {
+    parts p = {0};
+    const char *end = name + strlen(name);
+    for (int i = 0; i < 4 && end > name; i++) {
+        const char *start = end;
+        while (start > name && start[-1] != '.')
+            start--;
+        size_t length = (size_t)(end - start) < sizeof(p.text[i]) ? (size_t)(end - start) : sizeof(p.text[i]) - 1;
+        memcpy(p.text[i], start, length);
+        end = start > name ? start - 1 : name;
+    }
+    return p;
 }
 
-/* The names of the ViT family only, so that a few substrings tell them apart. */
+static bool is_one_of(const char *text, const char *const *words) {
+    for (; *words; words++)
+        if (!strcmp(text, *words))
+            return true;
+    return false;
+}
+#define IS_ONE_OF(text, ...) is_one_of((text), (const char *const[]){__VA_ARGS__, NULL})
+
+/* The number behind "layer." or "layers."; -1 where there is none. */
+static int layer_of(const char *name) {
+    for (const char *part = name; part; part = strchr(part, '.') ? strchr(part, '.') + 1 : NULL) {
+        size_t length = !strncmp(part, "layers.", 7) ? 7 : !strncmp(part, "layer.", 6) ? 6 : 0;
+        if (length && part[length] >= '0' && part[length] <= '9')
+            return atoi(part + length);
+    }
+    return -1;
+}
+
+/* The table of SYNTH.md, line by line. */
 static role role_of(const char *name) {
-    const char *last = strrchr(name, '.');
-    last = last ? last + 1 : name;
-    bool weight = !strcmp(last, "weight");
-    if (!strcmp(last, "position_embeddings"))
+    const parts p = split(name);
+    const char *last = p.text[0], *module = p.text[1], *parent = p.text[2], *grandparent = p.text[3];
+    const bool weight = !strcmp(last, "weight"), dense = !strcmp(module, "dense");
+    if (!strcmp(last, "lambda1"))
+        return ROLE_LAYER_SCALE;
+    if (!strcmp(last, "in_proj_weight"))
+        return ROLE_IN_WEIGHT;
+    if (!strcmp(last, "in_proj_bias"))
+        return ROLE_IN_BIAS;
+    if (!strcmp(last, "position_embeddings") || (weight && !strcmp(module, "position_embedding")))
         return ROLE_POSITION;
     if (!weight && strcmp(last, "bias"))
         return ROLE_TOKEN;
-    if (contains(name, "layernorm_"))
+    if (strstr(module, "norm")) {
+        bool final =
+            IS_ONE_OF(module, "layernorm", "post_layernorm", "norm") && layer_of(name) < 0 && strcmp(parent, "head");
+        if (final)
+            return weight ? ROLE_FINAL_NORM_WEIGHT : ROLE_FINAL_NORM_BIAS;
         return weight ? ROLE_NORM_WEIGHT : ROLE_NORM_BIAS;
-    if (contains(name, "layernorm."))
-        return weight ? ROLE_FINAL_NORM_WEIGHT : ROLE_FINAL_NORM_BIAS;
-    if (contains(name, ".query.") || contains(name, ".key."))
+    }
+    if (IS_ONE_OF(module, "query", "key", "q_proj", "k_proj"))
         return weight ? ROLE_QUERY_KEY_WEIGHT : ROLE_QUERY_KEY_BIAS;
-    if (contains(name, ".value."))
+    if (IS_ONE_OF(module, "value", "v_proj"))
         return weight ? ROLE_VALUE_WEIGHT : ROLE_VALUE_BIAS;
-    if (contains(name, ".attention.output.dense."))
+    if (IS_ONE_OF(module, "out_proj", "o_proj") ||
+        (dense && !strcmp(parent, "output") && !strcmp(grandparent, "attention")))
         return weight ? ROLE_ATTENTION_OUTPUT_WEIGHT : ROLE_ATTENTION_OUTPUT_BIAS;
-    if (contains(name, ".intermediate.dense."))
+    if (IS_ONE_OF(module, "fc1", "up_proj", "gate_proj", "weights_in") || (dense && !strcmp(parent, "intermediate")))
         return weight ? ROLE_INTERMEDIATE_WEIGHT : ROLE_INTERMEDIATE_BIAS;
-    if (contains(name, ".output.dense."))
+    if (IS_ONE_OF(module, "fc2", "down_proj", "weights_out") || (dense && !strcmp(parent, "output")))
         return weight ? ROLE_OUTPUT_WEIGHT : ROLE_OUTPUT_BIAS;
-    if (contains(name, ".projection."))
+    if (IS_ONE_OF(module, "projection", "patch_embedding", "patch_embeddings"))
         return weight ? ROLE_PATCH_WEIGHT : ROLE_PATCH_BIAS;
-    return weight ? ROLE_HEAD_WEIGHT : ROLE_HEAD_BIAS; /* the classifier's and the pooler's */
-}
-
-static int layer_of(const char *name) {
-    const char *found = strstr(name, ".layer.");
-    return found ? atoi(found + strlen(".layer.")) : -1;
+    return weight ? ROLE_HEAD_WEIGHT : ROLE_HEAD_BIAS; /* classifiers, projections, the pooler */
 }
 
 /* The floor of the square root, one bit at a time. */
@@ -143,6 +184,14 @@ static line line_of(role kind, int layer, uint64_t i, uint64_t rows, uint64_t fa
         return matrix_line(128, fan_in);
     case ROLE_HEAD_BIAS:
         return (line){0, UNIT(0.5)};
+    case ROLE_IN_WEIGHT: { /* query, key, value */
+        static const uint64_t thirds[3] = {512, 256, 128};
+        return matrix_line(thirds[i / (rows / 3)], fan_in);
+    }
+    case ROLE_IN_BIAS:
+        return (line){0, UNIT(0.25)};
+    case ROLE_LAYER_SCALE:
+        return outlier ? (line){UNIT(1), 0} : (line){UNIT(0.5), UNIT(0.5)};
     }
     return (line){0, 0};
 }

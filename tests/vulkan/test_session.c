@@ -9,7 +9,12 @@
 
 #define MODEL "session-vit-tiny"
 
-enum { SIZE = 32, IMAGES = 4, PIXELS = 3 * SIZE * SIZE, ALL_OUTPUTS = (1 << DVK_OUTPUT_COUNT) - 1 };
+enum {
+    SIZE = 32,
+    IMAGES = 4,
+    PIXELS = 3 * SIZE * SIZE,
+    ALL_OUTPUTS = (1 << DVK_OUTPUT_LOGITS) - 1
+}; /* a ViTModel has no others */
 
 static float pixels[IMAGES][PIXELS]; /* pseudo-random, in the range that normalised images have */
 

@@ -1,0 +1,62 @@
+/* The ops that plans are made of: what each kernel needs to know, sized and split to the device's limits. */
+#ifndef DVK_PLAN_OPS_H_
+#define DVK_PLAN_OPS_H_
+
+#include "plan.h"
+
+/* Ops fail inside deep loops, so the builder keeps the first failure and turns the later steps into nothing. */
+typedef struct dvk_plan_builder {
+    const dvk_plan_request *request;
+    dvk_plan *plan;
+    dvk_result status;
+    dvk_error *error;
+    uint32_t rows;         /* batch * tokens */
+    uint32_t hidden_size;  /* D */
+    uint64_t plane_stride; /* floats from the query plane to the key plane to the value plane */
+} dvk_plan_builder;
+
+/* The pixels' layout, and patches of `depth` columns in WIDE. */
+void dvk_add_patchify(dvk_plan_builder *build, uint32_t depth);
+
+typedef struct dvk_matmul_op {
+    const char *label;
+    const dvk_slice *weights;
+    uint32_t a_buffer, out_buffer;
+    uint64_t a_offset, out_offset; /* bytes */
+    uint32_t rows, columns, depth, a_stride, out_stride;
+    uint32_t plane_columns; /* 0: one plane */
+    dvk_activation activation;
+    dvk_residual residual;
+} dvk_matmul_op;
+
+void dvk_add_matmul(dvk_plan_builder *build, const dvk_matmul_op *product);
+
+/* Rows of D; out is dense. */
+typedef struct dvk_layernorm_op {
+    const char *label;
+    const dvk_slice *parameters;
+    uint32_t in_buffer, out_buffer;
+    uint64_t in_offset, out_offset; /* bytes */
+    uint32_t rows, in_stride;
+} dvk_layernorm_op;
+
+void dvk_add_layernorm(dvk_plan_builder *build, const dvk_layernorm_op *norm);
+
+/* Self-attention of the planes in WIDE, into NORMED. */
+void dvk_add_attention(dvk_plan_builder *build, const char *label);
+/* One query, the same for all images, and the key and value planes in WIDE; one row an image at the start of
+ * `out_buffer`. */
+void dvk_add_pool_attention(dvk_plan_builder *build, const char *label, const dvk_slice *query, uint32_t out_buffer);
+/* The CLS row of the last layer's attention, an output. */
+void dvk_add_attention_row(dvk_plan_builder *build);
+/* Rotary positions of plane 0 (queries) or 1 (keys). */
+void dvk_add_rotate(dvk_plan_builder *build, const char *label, uint32_t plane);
+/* The mean of the patch tokens, an output. */
+void dvk_add_mean(dvk_plan_builder *build);
+
+/* Room in RESULTS for `floats` of each image, either dense or image by image at bindable offsets. */
+uint64_t dvk_place_result(dvk_plan *plan, dvk_output output, uint64_t floats, bool dense);
+
+uint64_t dvk_round_up(uint64_t value, uint64_t multiple);
+
+#endif
