@@ -102,8 +102,8 @@ static bool refuse_global(machine *m, const char *module, size_t module_length, 
         if ((uint8_t)text[i] >= 0x7f) /* may be anything but text */
             text[i] = '?';
     m->result = dvk_fail(m->error, DVK_ERROR_UNSUPPORTED,
-                         "%s: refuses to execute %s, which stands in the file: only tensors in plain dictionaries are "
-                         "read; do not load the file elsewhere unless you trust its source",
+                         "%s: refuses to execute %s, which stands in the file: only tensors in plain dictionaries "
+                         "(a state_dict) are read; do not load the file elsewhere unless you trust its source",
                          m->path, dvk_quote(text).text);
     return false;
 }

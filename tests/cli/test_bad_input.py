@@ -234,7 +234,7 @@ class Models(Case):
         check("negative layers", "num_hidden_layers", num_hidden_layers=-1)
         check("no layers", "num_hidden_layers", num_hidden_layers=0)
         check("heads that do not divide", "num_attention_heads", num_attention_heads=7)
-        check("unknown activation", "hidden_act", "swish", hidden_act="swish")
+        check("unknown activation", "hidden_act", "mish", hidden_act="mish")
         check("patch larger than the image", "patch_size", patch_size=100000)
         path.write_text("[]")
         self.check("no object", "config.json")

@@ -28,7 +28,7 @@ static const double INT8_BAR = 4.5e-2;
 typedef struct golden_case {
     const char *name, *model;
     uint32_t image_width, image_height; /* of the synthetic image */
-    uint32_t width, height;             /* of the input */
+    uint32_t width, height;             /* of the input; 0: as the model's processor makes it */
     dvk_resample resample;
     dvk_resize_order order;
 } golden_case;
@@ -42,16 +42,43 @@ static const golden_case small_cases[] = {
     /* epsilon 1/32, no query/key/value bias, tanh GELU, head_dim 16, MLP 100, patch 4. */
     {"vit-odd-tiny_20", "vit-odd-tiny", 640, 480, 20, 20, DVK_RESAMPLE_BILINEAR, DVK_RESIZE_NEWEST},
     {"vit-odd-tiny_h28w16", "vit-odd-tiny", 640, 480, 16, 28, DVK_RESAMPLE_BILINEAR, DVK_RESIZE_NEWEST},
-    /* Names with "vit.", a classifier that is ignored, mean and std 0.5. */
+    /* Names with "vit.", a classifier, mean and std 0.5. */
     {"vit-cls-tiny_64", "vit-cls-tiny", 640, 480, 64, 64, DVK_RESAMPLE_BILINEAR, DVK_RESIZE_NEWEST},
+    {"deit-distilled-tiny_64", "deit-distilled-tiny", 640, 480, 64, 64, DVK_RESAMPLE_BICUBIC, DVK_RESIZE_NEWEST},
+    {"deit-distilled-tiny_h48w80", "deit-distilled-tiny", 640, 480, 80, 48, DVK_RESAMPLE_BICUBIC, DVK_RESIZE_NEWEST},
+    /* No CLS token. */
+    {"ijepa-tiny_70", "ijepa-tiny", 640, 480, 70, 70, DVK_RESAMPLE_BILINEAR, DVK_RESIZE_NEWEST},
+    {"ijepa-tiny_h56w84", "ijepa-tiny", 640, 480, 84, 56, DVK_RESAMPLE_BILINEAR, DVK_RESIZE_NEWEST},
+    {"vitmsn-tiny_64", "vitmsn-tiny", 640, 480, 64, 64, DVK_RESAMPLE_BILINEAR, DVK_RESIZE_NEWEST},
+    {"dinov2-tiny_70", "dinov2-tiny", 640, 480, 70, 70, DVK_RESAMPLE_BICUBIC, DVK_RESIZE_NEWEST},
+    {"dinov2-tiny_56", "dinov2-tiny", 640, 480, 56, 56, DVK_RESAMPLE_BICUBIC, DVK_RESIZE_NEWEST},
+    {"dinov2-tiny_h42w98", "dinov2-tiny", 640, 480, 98, 42, DVK_RESAMPLE_BICUBIC, DVK_RESIZE_NEWEST},
+    {"dinov2-swiglu-tiny_56", "dinov2-swiglu-tiny", 640, 480, 56, 56, DVK_RESAMPLE_BICUBIC, DVK_RESIZE_NEWEST},
+    /* Positions by the antialiased filter, both smaller and larger than the table. */
+    {"dinov2-reg-tiny_70", "dinov2-reg-tiny", 640, 480, 70, 70, DVK_RESAMPLE_BICUBIC, DVK_RESIZE_NEWEST},
+    {"dinov2-reg-tiny_56", "dinov2-reg-tiny", 640, 480, 56, 56, DVK_RESAMPLE_BICUBIC, DVK_RESIZE_NEWEST},
+    {"dinov2-reg-tiny_h42w98", "dinov2-reg-tiny", 640, 480, 98, 42, DVK_RESAMPLE_BICUBIC, DVK_RESIZE_NEWEST},
+    {"dinov3-tiny_64", "dinov3-tiny", 640, 480, 64, 64, DVK_RESAMPLE_BILINEAR, DVK_RESIZE_NEWEST},
+    {"dinov3-tiny_h64w96", "dinov3-tiny", 640, 480, 96, 64, DVK_RESAMPLE_BILINEAR, DVK_RESIZE_NEWEST},
+    {"dinov3-gated-tiny_64", "dinov3-gated-tiny", 640, 480, 64, 64, DVK_RESAMPLE_BILINEAR, DVK_RESIZE_NEWEST},
+    {"clip-tiny_64", "clip-tiny", 640, 480, 64, 64, DVK_RESAMPLE_BICUBIC, DVK_RESIZE_NEWEST},
+    {"clip-tiny_h48w80", "clip-tiny", 640, 480, 80, 48, DVK_RESAMPLE_BICUBIC, DVK_RESIZE_NEWEST},
+    {"siglip-tiny_64", "siglip-tiny", 640, 480, 64, 64, DVK_RESAMPLE_BICUBIC, DVK_RESIZE_NEWEST},
+    {"siglip-tiny_h48w80", "siglip-tiny", 640, 480, 80, 48, DVK_RESAMPLE_BICUBIC, DVK_RESIZE_NEWEST},
 };
 
 static const golden_case large_cases[] = {
     {"dino-vits16_224_synth640x480", "dino-vits16", 640, 480, 224, 224, DVK_RESAMPLE_BILINEAR, DVK_RESIZE_NEWEST},
     {"dino-vits8_224_synth640x480", "dino-vits8", 640, 480, 224, 224, DVK_RESAMPLE_BILINEAR, DVK_RESIZE_NEWEST},
+    {"dinov2-small_224_synth640x480", "dinov2-small", 640, 480, 0, 0, DVK_RESAMPLE_BICUBIC, DVK_RESIZE_NEWEST},
 };
 
 static const golden_case slow_cases[] = {
+    /* Shortest edge 256 and a crop, as the published file has it; then from the table of 37 x 37 to others, and itself.
+     */
+    {"dinov2-small_224_synth640x480", "dinov2-small", 640, 480, 0, 0, DVK_RESAMPLE_BICUBIC, DVK_RESIZE_NEWEST},
+    {"dinov2-small_h210w280_synth640x480", "dinov2-small", 640, 480, 280, 210, DVK_RESAMPLE_BICUBIC, DVK_RESIZE_NEWEST},
+    {"dinov2-small_518_synth640x480", "dinov2-small", 640, 480, 518, 518, DVK_RESAMPLE_BICUBIC, DVK_RESIZE_NEWEST},
     {"dino-vits16_224_synth640x480", "dino-vits16", 640, 480, 224, 224, DVK_RESAMPLE_BILINEAR, DVK_RESIZE_NEWEST},
     {"dino-vits8_224_synth640x480", "dino-vits8", 640, 480, 224, 224, DVK_RESAMPLE_BILINEAR, DVK_RESIZE_NEWEST},
     {"dino-vits8_224_synth640x480_bicubic", "dino-vits8", 640, 480, 224, 224, DVK_RESAMPLE_BICUBIC, DVK_RESIZE_NEWEST},
@@ -196,16 +223,23 @@ static void check_attention(const golden_run *run) {
     free(rows);
 }
 
-static void check_pooled(const golden_run *run) {
+/* An output of one row; nothing where the model has none. */
+static void check_vector(const golden_run *run, dvk_output output, const char *file) {
     struct npy reference;
-    if (!load_reference(run, "pooler_output", &reference))
+    bool given = load_reference(run, file, &reference);
+    uint32_t shape[2] = {0};
+    uint32_t rank = dvk_session_shape(run->session, output, shape);
+    CHECK_MESSAGE(given == (rank == 1), "%s: %s", run->test->name, file);
+    if (!given)
         return;
-    float *pooled = malloc(run->size * sizeof(float));
-    REQUIRE(pooled != NULL);
-    CHECK(dvk_session_read(run->session, DVK_OUTPUT_POOLED, 0, pooled, run->size, NULL) == DVK_OK);
-    double error = relative_l2(pooled, floats(&reference), run->size);
-    CHECK_MESSAGE(error <= run->bar, "pooler %g", error);
-    free(pooled);
+    REQUIRE(rank == 1 && shape[0] == reference.count);
+    float *values = malloc(reference.count * sizeof(float));
+    REQUIRE(values != NULL);
+    CHECK(dvk_session_read(run->session, output, 0, values, reference.count, NULL) == DVK_OK);
+    double error = relative_l2(values, floats(&reference), reference.count);
+    printf(", %s %.1e", file, error);
+    CHECK_MESSAGE(error <= run->bar, "%s %g", file, error);
+    free(values);
     npy_free(&reference);
 }
 
@@ -250,12 +284,13 @@ static void check_layers(const golden_run *run) {
     REQUIRE(dvk_buffer_create(context, DVK_BUFFER_READBACK, count * sizeof(float), "a layer", &buffer, NULL) == DVK_OK);
     const float *hidden = buffer.mapped;
     double worst = 0;
+    const bool norm_first = run->session->model->weights.first_norm.size != 0;
     for (uint32_t layer = 0; layer <= run->layers; layer++) {
         char label[48];
         if (layer)
             snprintf(label, sizeof(label), "layer %u output", layer - 1);
         else
-            snprintf(label, sizeof(label), "embeddings");
+            snprintf(label, sizeof(label), "%s", norm_first ? "first norm" : "embeddings");
         uint32_t op = 0;
         while (op < plan->op_count && strcmp(plan->ops[op].label, label) != 0)
             op++;
@@ -321,17 +356,23 @@ static void run_case(dvk_model *model, const golden_case *test, const char *data
     }
     dvk_image image;
     make_image(test, photo, &image);
-    run.pixels = malloc(3 * (size_t)test->width * test->height * sizeof(float));
-    REQUIRE(run.pixels != NULL);
     model->preprocess.resample = test->resample;
+    model->preprocess.resize_as_float = false; /* references are for Pillow's bytes, of DINOv3, too */
     dvk_preprocess_params preprocess = {.width = test->width, .height = test->height, .order = test->order};
+    uint32_t width, height;
+    dvk_preprocess_size(model, &preprocess, &image, &width, &height);
+    run.pixels = malloc(3 * (size_t)width * height * sizeof(float));
+    REQUIRE(run.pixels != NULL);
     CHECK(dvk_preprocess(model, &preprocess, &image, run.pixels, NULL, NULL) == DVK_OK);
     check_pixels(&run);
     dvk_session_params params = {
-        .width = test->width,
-        .height = test->height,
-        .outputs = DVK_OUTPUT_BIT(DVK_OUTPUT_LAST_HIDDEN_STATE) | DVK_OUTPUT_BIT(DVK_OUTPUT_ATTENTION) |
-                   (info->has_pooler ? DVK_OUTPUT_BIT(DVK_OUTPUT_POOLED) : 0),
+        .width = width,
+        .height = height,
+        .outputs = DVK_OUTPUT_BIT(DVK_OUTPUT_LAST_HIDDEN_STATE) |
+                   (info->has_cls ? DVK_OUTPUT_BIT(DVK_OUTPUT_ATTENTION) : 0) |
+                   (info->has_pooler ? DVK_OUTPUT_BIT(DVK_OUTPUT_POOLED) : 0) |
+                   (info->label_count ? DVK_OUTPUT_BIT(DVK_OUTPUT_LOGITS) : 0) |
+                   (info->embedding_size ? DVK_OUTPUT_BIT(DVK_OUTPUT_EMBEDDING) : 0),
     };
     dvk_error error;
     dvk_result result = dvk_session_create(model, &params, &run.session, &error);
@@ -345,8 +386,11 @@ static void run_case(dvk_model *model, const golden_case *test, const char *data
     CHECK(dvk_session_run(run.session, run.pixels, 1, NULL) == DVK_OK);
     CHECK(dvk_session_read(run.session, DVK_OUTPUT_LAST_HIDDEN_STATE, 0, run.last, count, NULL) == DVK_OK);
     check_last_hidden_state(&run);
-    check_attention(&run);
-    check_pooled(&run);
+    if (info->has_cls)
+        check_attention(&run);
+    check_vector(&run, DVK_OUTPUT_POOLED, "pooler_output");
+    check_vector(&run, DVK_OUTPUT_LOGITS, "logits");
+    check_vector(&run, DVK_OUTPUT_EMBEDDING, "image_embeds");
     if (layers)
         check_layers(&run);
     static const char *const kinds[] = {"", "", ", fp16 weights", ", int8 weights"};

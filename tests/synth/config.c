@@ -128,7 +128,8 @@ bool synth_write_config(FILE *file, const synth_tensor_list *list) {
     put(o, "torch_dtype", "\"%s\"", dtype == SYNTH_F32 ? "float32" : dtype == SYNTH_F16 ? "float16" : "bfloat16");
     put(o, "transformers_version", "\"%s\"", m->version ? m->version : "4.10.0.dev0");
     if (m->labels) {
-        put(o, "encoder_stride", "%u", m->patch_size);
+        if (m->family == SYNTH_VIT)
+            put(o, "encoder_stride", "%u", m->patch_size);
         put_labels(o, m->labels);
     }
     put_family(o, m);
@@ -159,7 +160,7 @@ bool synth_write_preprocessor(FILE *file, const synth_tensor_list *list) {
     }
     put_bool(o, "do_center_crop", true);
     put_bool(o, "do_convert_rgb", true);
-    put_sides(o, "crop_size", m->family == SYNTH_DINOV2 ? m->image_size - m->patch_size : m->image_size);
+    put_sides(o, "crop_size", m->crop);
     if (m->processor == SYNTH_CROP)
         put(o, "size", "{\n    \"shortest_edge\": %u\n  }", m->resize);
     else

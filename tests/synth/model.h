@@ -41,10 +41,10 @@ typedef struct synth_model {
     synth_processor processor;
     const char *processor_type; /* not for SYNTH_EXTRACTOR */
     const char *mean[3], *std[3];
-    uint32_t resample, resize; /* resize: the shortest edge or the side before the crop */
+    uint32_t resample, resize, crop; /* resize: the shortest edge or the side before the crop */
 } synth_model;
 
-enum { SYNTH_MAX_TENSORS = 256, SYNTH_MAX_NAME = 96 };
+enum { SYNTH_MAX_TENSORS = 256, SYNTH_MAX_NAME = 112 };
 
 typedef struct synth_tensor_info {
     char seed_name[SYNTH_MAX_NAME]; /* as the model has it: what the values are made from */

@@ -8,7 +8,9 @@
 static const char *prefix_of(const synth_model *m) {
     if (m->family == SYNTH_CLIP || m->family == SYNTH_SIGLIP)
         return "vision_model.";
-    return m->distillation ? "deit." : "vit.";
+    if (m->family == SYNTH_DINOV2)
+        return m->registers ? "dinov2_with_registers." : "dinov2.";
+    return m->distillation ? "deit." : m->no_cls ? "ijepa." : "vit.";
 }
 
 static bool is_head(const char *name) {
@@ -22,7 +24,7 @@ static bool chosen(synth_choice choice, bool as_model) {
 __attribute__((format(printf, 4, 5))) static void add(synth_tensor_list *list, uint32_t rank, const uint64_t *shape,
                                                       const char *format, ...) {
     synth_tensor_info *t = &list->tensors[list->count++];
-    char name[SYNTH_MAX_NAME - 16];
+    char name[SYNTH_MAX_NAME - 32];
     va_list arguments;
     va_start(arguments, format);
     vsnprintf(name, sizeof(name), format, arguments);
@@ -76,7 +78,7 @@ static uint64_t patches_of(const synth_model *m) {
 
 /* The parts of a layer's name, joined. */
 typedef struct layer_name {
-    char text[SYNTH_MAX_NAME - 32];
+    char text[SYNTH_MAX_NAME - 48];
 } layer_name;
 
 static layer_name in_layer(const char *stem, uint32_t layer, const char *part) {
@@ -144,6 +146,8 @@ static void list_dinov2(synth_tensor_list *list) {
         add_vector(list, IN_LAYER("layer_scale2.lambda1"), width);
     }
     add_norm(list, "layernorm");
+    if (m->labels)
+        add_linear(list, "classifier", m->labels, 2 * width, true);
 }
 
 static void list_dinov3(synth_tensor_list *list) {
