@@ -42,6 +42,8 @@ class CommandLine(Case):
             (["--batch", "1000000", image], ["--batch", "'1000000'"]),
             (["--tokens", "CLS", image], ["--tokens", "cls, patch, all, mean or pooled", "'CLS'"]),
             (["--tokens", "", image], ["--tokens", "''"]),
+            (["--top", "0", image], ["--top", "'0'"]),
+            (["--top", "1001", image], ["--top", "1000"]),
             (["--precision", "bf16", image], ["--precision", "auto, fp32, fp16 or int8w", "'bf16'"]),
             (["--resize", "oldest", image], ["--resize", "newest or classic", "'oldest'"]),
             (["--threshold", "0.5", image], ["--threshold", "--attention"]),

@@ -35,7 +35,7 @@ class WithoutDevice(Case):
         for option in ("--help", "-h"):
             text = self.run_good(option).out.decode()
         for option in (
-            "-m, --model -d, --device --precision --no-cache --size --resize --ignore-orientation --batch --tokens "
+            "-m, --model -d, --device --precision --no-cache --size --resize --ignore-orientation --batch --tokens --top "
             "-o, --output --json --attention --threshold --pca --plan -v, --verbose -h, --help --version"
         ).split():
             with self.subTest(case=option):
@@ -395,6 +395,7 @@ class Models(Case):
         for name, path, precision, expected in (
             ("F32 auto", model, "auto", "fp32"),
             ("F32 fp16", model, "fp16", "fp16"),
+            ("F32 int8w", model, "int8w", "int8w"),
             ("F16 auto", half, "auto", "fp16"),
             ("F16 fp32", half, "fp32", "fp32"),
             ("BF16 auto", brain, "auto", "fp32"),
@@ -403,9 +404,9 @@ class Models(Case):
                 (line,) = self.features("-m", path, "--precision", precision, self.image)
                 self.assertEqual(line["precision"], expected)
                 values[name] = line["values"]
-        # The features' error is of the order of the roundings of the weights: 2^-12 for fp16 and 2^-9 for bfloat16, seen
-        # to grow up to tenfold on their way through the layers. Exact equality would mean that nothing was rounded.
-        for name, bar in (("F32 fp16", 5e-3), ("F16 fp32", 5e-3), ("BF16 auto", 4e-2)):
+        # The features' error is of the order of the roundings of the weights: 2^-12 for fp16, 2^-9 for bfloat16 and 2^-8
+        # for int8, seen to grow up to tenfold on their way through the layers. Exact equality would mean that nothing was rounded.
+        for name, bar in (("F32 fp16", 5e-3), ("F32 int8w", 4e-2), ("F16 fp32", 5e-3), ("BF16 auto", 4e-2)):
             with self.subTest(case=name + " against F32"):
                 self.assertLess(relative_error(values[name], values["F32 auto"]), bar)
                 self.assertNotEqual(values[name], values["F32 auto"])
@@ -416,6 +417,57 @@ class Models(Case):
         self.assertEqual(plain, self.run_good("--plan", self.image).out.decode())
         self.assertNotEqual(plain, self.run_good("--plan", "--size", "96x48").out.decode())
         self.assertNotEqual(plain, self.run_good("--plan", "--batch", "2").out.decode())
+
+
+class Family(Case):
+    """Models that are no plain ViT."""
+
+    def setUp(self):
+        super().setUp()
+        self.need_device()
+        self.image = str(self.make_png())
+
+    def use(self, model, *arguments):
+        return self.features("-m", str(harness.setup.make_model(model)), *arguments, "--json", self.image)[0]
+
+    def test_classes(self):
+        result = self.use("vit-cls-tiny", "--tokens", "logits", "--top", "4")
+        logits, top = result["values"], result["top"]
+        order = sorted(range(10), key=lambda i: -logits[i])
+        self.assertEqual([score["class"] for score in top], order[:4])
+        self.assertEqual([score["label"] for score in top], [f"LABEL_{i}" for i in order[:4]])
+        total = sum(math.exp(value) for value in logits)
+        for score in top:
+            self.assertEqual(score["logit"], logits[score["class"]])
+            self.assertAlmostEqual(score["probability"], math.exp(score["logit"]) / total, places=6)
+        everything = self.use("vit-cls-tiny", "--top", "1000")
+        self.assertEqual((len(everything["top"]), everything["tokens"]), (10, "cls"))
+        self.assertAlmostEqual(sum(score["probability"] for score in everything["top"]), 1.0, places=6)
+
+    def test_default_tokens(self):
+        for model, tokens in (("siglip-tiny", "pooled"), ("ijepa-tiny", "mean"), ("clip-tiny", "cls")):
+            with self.subTest(case=model):
+                self.assertEqual(self.use(model)["tokens"], tokens)
+
+    def test_embedding(self):
+        self.assertEqual(self.use("clip-tiny", "--tokens", "embedding")["shape"], [32])
+
+    def test_refused(self):
+        for model, words, arguments in (
+            ("siglip-tiny", ["no CLS token", "--tokens mean"], ["--tokens", "cls"]),
+            ("ijepa-tiny", ["no CLS token", "--pca"], ["--attention", "map.png"]),
+            ("vit-tiny", ["does not classify", "--top"], ["--top", "5"]),
+            ("vit-tiny", ["does not classify", "--tokens logits"], ["--tokens", "logits"]),
+            ("vit-tiny", ["no projection"], ["--tokens", "embedding"]),
+        ):
+            with self.subTest(case=f"{model} {' '.join(arguments)}"):
+                self.check_error(3, words, "-m", str(harness.setup.make_model(model)), *arguments, self.image)
+
+    def test_pictures(self):
+        for model in ("dinov2-reg-tiny", "dinov3-tiny", "deit-distilled-tiny"):
+            with self.subTest(case=model):
+                result = self.use(model, "--attention", "map.png", "--pca", "pca.png")
+                self.assertEqual((result["attention"], result["pca"]), ("map.png", "pca.png"))
 
 
 class Caching(Case):
