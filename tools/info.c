@@ -13,7 +13,7 @@ static void print_estimate(const dvk_model_info *info, const dvk_estimate *estim
     char weights[24], session[24], total[24];
     char size[24];
     snprintf(size, sizeof(size), "at %" PRIu32 "x%" PRIu32, estimate->width, estimate->height);
-    printf("%-13s %" PRIu32 " tokens (%" PRIu32 "x%" PRIu32 " patches), %.2f GFLOP\n", size, estimate->tokens,
+    printf("%-13s %" PRIu32 " tokens (%" PRIu32 "x%" PRIu32 " patches), %.3f GFLOP\n", size, estimate->tokens,
            estimate->grid_width, estimate->grid_height, (double)estimate->flops * 1e-9);
     uint64_t own = estimate->weight_bytes[DVK_PRECISION_AUTO];
     printf("memory        %s: weights %s (%s), one image at a time %s\n",
