@@ -12,12 +12,14 @@
 #define MAX_SIDE 16384
 /* Far beyond what pays; it keeps products of sizes small. */
 #define MAX_BATCH 1024
+#define MAX_TOP 1000
 
 enum {
     OPTION_PRECISION = 256,
     OPTION_SIZE,
     OPTION_BATCH,
     OPTION_TOKENS,
+    OPTION_TOP,
     OPTION_RESIZE,
     OPTION_IGNORE_ORIENTATION,
     OPTION_NO_CACHE,
@@ -39,6 +41,7 @@ static const struct option long_options[] = {
     {"size", required_argument, NULL, OPTION_SIZE},
     {"batch", required_argument, NULL, OPTION_BATCH},
     {"tokens", required_argument, NULL, OPTION_TOKENS},
+    {"top", required_argument, NULL, OPTION_TOP},
     {"resize", required_argument, NULL, OPTION_RESIZE},
     {"ignore-orientation", no_argument, NULL, OPTION_IGNORE_ORIENTATION},
     {"no-cache", no_argument, NULL, OPTION_NO_CACHE},
@@ -83,9 +86,11 @@ void print_help(void) {
           "      --batch N              images in one pass (default 1)\n"
           "\n"
           "The output\n"
-          "      --tokens cls|patch|all|mean|pooled\n"
+          "      --tokens cls|patch|all|mean|pooled|logits|embedding\n"
           "                             the CLS token (default), the patch tokens, all of them, the mean of\n"
-          "                             the patch tokens, or the pooler's output where the model has one\n"
+          "                             the patch tokens, or, where the model has them, the pooler's output,\n"
+          "                             a classifier's logits, the image embedding\n"
+          "      --top N                how many of the classes to name with --tokens logits (default 5)\n"
           "  -o, --output FILE.npy      write the values as float32 [images, D] or [images, tokens, D]\n"
           "      --json                 print one JSON object a line for each image, with the values\n"
           "      --attention FILE.png   write what the CLS token attends to in the last layer: the image, a\n"
@@ -126,6 +131,10 @@ const char *tokens_name(dvk_output tokens) {
         return "mean";
     case DVK_OUTPUT_POOLED:
         return "pooled";
+    case DVK_OUTPUT_LOGITS:
+        return "logits";
+    case DVK_OUTPUT_EMBEDDING:
+        return "embedding";
     default:
         return "cls";
     }
@@ -172,6 +181,13 @@ static int parse_batch(const char *text, struct options *options) {
     return 0;
 }
 
+static int parse_top(const char *text, struct options *options) {
+    const char *rest;
+    if (!parse_number(text, &options->top, &rest) || *rest || options->top < 1 || options->top > MAX_TOP)
+        return fail(EXIT_CODE_USAGE, "--top expects a whole number from 1 to %d, but '%s' was given", MAX_TOP, text);
+    return 0;
+}
+
 static int parse_threshold(const char *text, struct options *options) {
     char *end;
     errno = 0;
@@ -208,9 +224,14 @@ static int parse_choice(const char *option, const char *text, const struct choic
 static const struct choice precisions[] = {
     {"auto", DVK_PRECISION_AUTO}, {"fp32", DVK_PRECISION_FP32}, {"fp16", DVK_PRECISION_FP16}, {NULL, 0}};
 static const struct choice resizes[] = {{"newest", DVK_RESIZE_NEWEST}, {"classic", DVK_RESIZE_CLASSIC}, {NULL, 0}};
-static const struct choice tokens[] = {
-    {"cls", DVK_OUTPUT_CLS},   {"patch", DVK_OUTPUT_PATCHES}, {"all", DVK_OUTPUT_LAST_HIDDEN_STATE},
-    {"mean", DVK_OUTPUT_MEAN}, {"pooled", DVK_OUTPUT_POOLED}, {NULL, 0}};
+static const struct choice tokens[] = {{"cls", DVK_OUTPUT_CLS},
+                                       {"patch", DVK_OUTPUT_PATCHES},
+                                       {"all", DVK_OUTPUT_LAST_HIDDEN_STATE},
+                                       {"mean", DVK_OUTPUT_MEAN},
+                                       {"pooled", DVK_OUTPUT_POOLED},
+                                       {"logits", DVK_OUTPUT_LOGITS},
+                                       {"embedding", DVK_OUTPUT_EMBEDDING},
+                                       {NULL, 0}};
 
 static const char *option_name(int option) {
     for (const struct option *o = long_options; o->name; o++) {
@@ -268,6 +289,8 @@ static int apply(int option, const char *value, struct options *options) {
         if ((code = parse_choice("--tokens", value, tokens, &choice)) == 0)
             options->tokens = (dvk_output)choice;
         return code;
+    case OPTION_TOP:
+        return parse_top(value, options);
     case OPTION_RESIZE:
         if ((code = parse_choice("--resize", value, resizes, &choice)) == 0)
             options->resize = (dvk_resize_order)choice;
@@ -347,7 +370,7 @@ static int check(const struct options *options) {
 }
 
 int options_parse(int argc, char **argv, struct options *options) {
-    *options = (struct options){.tokens = DVK_OUTPUT_CLS, .batch = 1};
+    *options = (struct options){.tokens = DVK_OUTPUT_CLS, .top = 5, .batch = 1};
     const char *model = getenv("DINO_VK_MODEL");
     if (model && *model)
         options->model = model;

@@ -20,6 +20,7 @@ struct options {
     uint32_t width, height; /* both 0: the preprocessor's */
     uint32_t batch;
     dvk_output tokens;
+    uint32_t top; /* classes shown for --tokens logits */
     dvk_resize_order resize;
     bool ignore_orientation;
     bool no_cache;

@@ -23,6 +23,7 @@ static struct attention_view view_attention(const struct run *run, uint32_t widt
                                    .grid_height = height / model->patch_size,
                                    .patch_size = model->patch_size,
                                    .heads = model->heads,
+                                   .prefix = model->prefix_tokens,
                                    .threshold = run->options->threshold};
 }
 

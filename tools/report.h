@@ -22,6 +22,7 @@ struct report {
     const dvk_device_info *device;
     const char *tier;
     const dvk_model_info *model;
+    const dvk_model *labels;    /* whose labels name classes */
     double device_ms, model_ms; /* opening and loading */
     double start;               /* now_ms() when the command began */
     bool begun;

@@ -71,6 +71,25 @@ static void print_log(void *user, dvk_log_level level, const char *message) {
     note("%s", message);
 }
 
+/* What is asked for and the model does not have. */
+static int check_outputs(const struct options *options, const dvk_model_info *model) {
+    const char *missing = NULL, *use = model->has_cls ? "cls" : "mean";
+    if (options->tokens == DVK_OUTPUT_CLS && !model->has_cls)
+        missing = "CLS token";
+    else if (options->tokens == DVK_OUTPUT_POOLED && !model->has_pooler)
+        missing = "pooler";
+    else if (options->tokens == DVK_OUTPUT_LOGITS && !model->label_count)
+        missing = "classifier";
+    else if (options->tokens == DVK_OUTPUT_EMBEDDING && !model->embedding_size)
+        missing = "projection";
+    if (missing)
+        return fail(EXIT_CODE_MODEL, "%s has no %s, so there is nothing for --tokens %s; use --tokens %s", model->name,
+                    missing, tokens_name(options->tokens), use);
+    if (options->attention && !model->has_cls)
+        return fail(EXIT_CODE_MODEL, "%s has no CLS token, so there is nothing for --attention to show", model->name);
+    return 0;
+}
+
 static int open_model(struct run *run) {
     const struct options *options = run->options;
     char cache[PATH_MAX];
@@ -94,11 +113,9 @@ static int open_model(struct run *run) {
     if (code)
         return code;
     run->report.model = dvk_model_get_info(run->model);
+    run->report.labels = run->model;
     run->report.model_ms = now_ms() - start;
-    if (options->tokens == DVK_OUTPUT_POOLED && !run->report.model->has_pooler)
-        return fail(EXIT_CODE_MODEL, "%s has no pooler, so there is nothing for --tokens pooled; use --tokens cls",
-                    run->report.model->name);
-    return 0;
+    return check_outputs(options, run->report.model);
 }
 
 /* Decodes images until the window is full. */

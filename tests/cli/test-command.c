@@ -125,6 +125,7 @@ static void test_attention_picture(void) {
                                   .grid_height = 2,
                                   .patch_size = 16,
                                   .heads = 1,
+                                  .prefix = 1,
                                   .attention = attention};
     struct picture picture;
     CHECK(attention_picture_check(&view) == 0);

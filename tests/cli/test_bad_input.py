@@ -40,8 +40,10 @@ class CommandLine(Case):
             (["--batch", "1.5", image], ["--batch", "'1.5'"]),
             (["--batch", "many", image], ["--batch", "'many'"]),
             (["--batch", "1000000", image], ["--batch", "'1000000'"]),
-            (["--tokens", "CLS", image], ["--tokens", "cls, patch, all, mean or pooled", "'CLS'"]),
+            (["--tokens", "CLS", image], ["--tokens", "cls, patch, all, mean, pooled, logits or embedding", "'CLS'"]),
             (["--tokens", "", image], ["--tokens", "''"]),
+            (["--top", "0", image], ["--top", "1 to 1000", "'0'"]),
+            (["--top", "5x", image], ["--top", "'5x'"]),
             (["--precision", "bf16", image], ["--precision", "auto, fp32 or fp16", "'bf16'"]),
             (["--resize", "oldest", image], ["--resize", "newest or classic", "'oldest'"]),
             (["--threshold", "0.5", image], ["--threshold", "--attention"]),
@@ -232,7 +234,7 @@ class Models(Case):
         check("negative layers", "num_hidden_layers", num_hidden_layers=-1)
         check("no layers", "num_hidden_layers", num_hidden_layers=0)
         check("heads that do not divide", "num_attention_heads", num_attention_heads=7)
-        check("unknown activation", "hidden_act", "swish", hidden_act="swish")
+        check("unknown activation", "hidden_act", "relu", hidden_act="relu")
         check("patch larger than the image", "patch_size", patch_size=100000)
         path.write_text("[]")
         self.check("no object", "config.json")
@@ -353,6 +355,15 @@ class Models(Case):
         model = str(harness.setup.make_model("vit-tiny", "--no-pooler"))
         self.check_error(MODEL, ["pooler", "--tokens"], "-m", model, "--tokens", "pooled", self.image)
         self.run_good("-m", model, self.image)
+
+    def test_outputs_that_a_model_lacks(self):
+        self.need_device()
+        model = str(harness.setup.make_model("ijepa-tiny"))
+        self.check_error(MODEL, ["CLS token", "--tokens mean"], "-m", model, self.image)
+        self.check_error(MODEL, ["CLS token", "--attention"], "-m", model, "--tokens", "mean", "--attention", "maps.png", self.image)
+        self.check_error(MODEL, ["classifier", "--tokens"], "-m", model, "--tokens", "logits", self.image)
+        self.check_error(MODEL, ["projection", "--tokens"], "-m", model, "--tokens", "embedding", self.image)
+        self.run_good("-m", model, "--tokens", "mean", self.image)
 
 
 class Devices(Case):

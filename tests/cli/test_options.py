@@ -34,7 +34,7 @@ class WithoutDevice(Case):
         for option in ("--help", "-h"):
             text = self.run_good(option).out.decode()
         for option in (
-            "-m, --model -d, --device --precision --no-cache --size --resize --ignore-orientation --batch --tokens "
+            "-m, --model -d, --device --precision --no-cache --size --resize --ignore-orientation --batch --tokens --top "
             "-o, --output --json --attention --threshold --pca --plan -v, --verbose -h, --help --version"
         ).split():
             with self.subTest(case=option):
@@ -192,6 +192,28 @@ class Outputs(Case):
         # Sums of some tens of float32 values, each addition rounded to 2^-24 of a partial sum.
         self.assertLess(relative_error(rows["mean"], mean), 1e-5)
         self.assertTrue(all(-1.0 <= value <= 1.0 for value in rows["pooled"]), "a tanh")
+
+    def test_logits(self):
+        model = str(harness.setup.make_model("deit-distilled-tiny"))
+        (line,) = self.features("-m", model, "--tokens", "logits", "--top", "3", self.image)
+        logits = line["values"]
+        self.assertEqual(len(logits), 10)
+        order = sorted(range(10), key=lambda i: -logits[i])[:3]
+        self.assertEqual([top["index"] for top in line["top"]], order)
+        self.assertEqual([top["label"] for top in line["top"]], [f"LABEL_{i}" for i in order])
+        total = sum(math.exp(value) for value in logits)
+        for top in line["top"]:
+            self.assertAlmostEqual(top["probability"], math.exp(logits[top["index"]]) / total, delta=1e-6)
+        (line,) = self.features("-m", model, "--tokens", "logits", "--top", "1000", self.image)
+        self.assertEqual(len(line["top"]), 10)
+
+    def test_families(self):
+        """Models whose patches do not begin at token 1, and one that projects."""
+        for name, tokens in (("dinov3-tiny", "cls"), ("deit-distilled-tiny", "patch"), ("clip-tiny", "embedding")):
+            model = str(harness.setup.make_model(name))
+            with self.subTest(case=name):
+                (line,) = self.features("-m", model, "--tokens", tokens, "--attention", "maps.png", "--pca", "pca.png", "--json", self.image)
+                self.assertEqual(line["shape"], {"cls": [64], "patch": [16, 64], "embedding": [32]}[tokens])
 
     def test_replaces_a_file(self):
         target = self.folder / "out.npy"
