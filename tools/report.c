@@ -113,7 +113,7 @@ static void print_json_top(const struct report *report, const struct image_resul
     for (uint32_t i = 0; i < result->top_count; i++) {
         const struct class_score *score = &result->top[i];
         const char *label = dvk_model_label(report->labels, score->index);
-        printf("%s{\"class\": %" PRIu32 ", \"label\": ", i ? ", " : "", score->index);
+        printf("%s{\"index\": %" PRIu32 ", \"label\": ", i ? ", " : "", score->index);
         if (label)
             print_json_string(stdout, label);
         else

@@ -19,6 +19,9 @@
 #define PATH_MAX 4096
 #endif
 
+/* Classes named with --tokens logits where --top does not say. */
+#define DEFAULT_TOP 5
+
 /* A window ends at so many images or decoded bytes, but holds at least one batch. */
 #define WINDOW_IMAGES 64
 #define WINDOW_BYTES ((size_t)256 << 20)
@@ -136,6 +139,8 @@ static int open_model(struct run *run) {
     const dvk_model_info *info = run->report.model;
     if (!options->tokens_given && !info->has_cls)
         run->own.tokens = info->has_pooler ? DVK_OUTPUT_POOLED : DVK_OUTPUT_MEAN;
+    if (options->tokens == DVK_OUTPUT_LOGITS && !options->top_count)
+        run->own.top_count = DEFAULT_TOP;
     return check_tokens(options, info);
 }
 

@@ -193,6 +193,30 @@ class Outputs(Case):
         self.assertLess(relative_error(rows["mean"], mean), 1e-5)
         self.assertTrue(all(-1.0 <= value <= 1.0 for value in rows["pooled"]), "a tanh")
 
+    def test_logits(self):
+        model = str(harness.setup.make_model("deit-distilled-tiny"))
+        (line,) = self.features("-m", model, "--tokens", "logits", "--top", "3", self.image)
+        logits = line["values"]
+        self.assertEqual(len(logits), 10)
+        order = sorted(range(10), key=lambda i: -logits[i])[:3]
+        self.assertEqual([top["index"] for top in line["top"]], order)
+        self.assertEqual([top["label"] for top in line["top"]], [f"LABEL_{i}" for i in order])
+        total = sum(math.exp(value) for value in logits)
+        for top in line["top"]:
+            self.assertAlmostEqual(top["probability"], math.exp(logits[top["index"]]) / total, delta=1e-6)
+        (line,) = self.features("-m", model, "--tokens", "logits", "--top", "1000", self.image)
+        self.assertEqual(len(line["top"]), 10)
+        (line,) = self.features("-m", model, "--top", "2", self.image)
+        self.assertEqual((len(line["top"]), line["tokens"], len(line["values"])), (2, "cls", 64))
+
+    def test_families(self):
+        """Models whose patches do not begin at token 1, and one that projects."""
+        for name, tokens in (("dinov3-tiny", "cls"), ("deit-distilled-tiny", "patch"), ("clip-tiny", "embedding")):
+            model = str(harness.setup.make_model(name))
+            with self.subTest(case=name):
+                (line,) = self.features("-m", model, "--tokens", tokens, "--attention", "maps.png", "--pca", "pca.png", "--json", self.image)
+                self.assertEqual(line["shape"], {"cls": [64], "patch": [16, 64], "embedding": [32]}[tokens])
+
     def test_replaces_a_file(self):
         target = self.folder / "out.npy"
         target.write_bytes(b"old")
@@ -430,27 +454,10 @@ class Family(Case):
     def use(self, model, *arguments):
         return self.features("-m", str(harness.setup.make_model(model)), *arguments, "--json", self.image)[0]
 
-    def test_classes(self):
-        result = self.use("vit-cls-tiny", "--tokens", "logits", "--top", "4")
-        logits, top = result["values"], result["top"]
-        order = sorted(range(10), key=lambda i: -logits[i])
-        self.assertEqual([score["class"] for score in top], order[:4])
-        self.assertEqual([score["label"] for score in top], [f"LABEL_{i}" for i in order[:4]])
-        total = sum(math.exp(value) for value in logits)
-        for score in top:
-            self.assertEqual(score["logit"], logits[score["class"]])
-            self.assertAlmostEqual(score["probability"], math.exp(score["logit"]) / total, places=6)
-        everything = self.use("vit-cls-tiny", "--top", "1000")
-        self.assertEqual((len(everything["top"]), everything["tokens"]), (10, "cls"))
-        self.assertAlmostEqual(sum(score["probability"] for score in everything["top"]), 1.0, places=6)
-
     def test_default_tokens(self):
         for model, tokens in (("siglip-tiny", "pooled"), ("ijepa-tiny", "mean"), ("clip-tiny", "cls")):
             with self.subTest(case=model):
                 self.assertEqual(self.use(model)["tokens"], tokens)
-
-    def test_embedding(self):
-        self.assertEqual(self.use("clip-tiny", "--tokens", "embedding")["shape"], [32])
 
     def test_refused(self):
         for model, words, arguments in (
@@ -462,12 +469,6 @@ class Family(Case):
         ):
             with self.subTest(case=f"{model} {' '.join(arguments)}"):
                 self.check_error(3, words, "-m", str(harness.setup.make_model(model)), *arguments, self.image)
-
-    def test_pictures(self):
-        for model in ("dinov2-reg-tiny", "dinov3-tiny", "deit-distilled-tiny"):
-            with self.subTest(case=model):
-                result = self.use(model, "--attention", "map.png", "--pca", "pca.png")
-                self.assertEqual((result["attention"], result["pca"]), ("map.png", "pca.png"))
 
 
 class Caching(Case):
