@@ -103,7 +103,7 @@ static int check_tokens(const struct options *options, const dvk_model_info *mod
                     model->name);
     if ((options->tokens == DVK_OUTPUT_LOGITS || options->top_count) && !model->label_count)
         return fail(EXIT_CODE_MODEL, "%s does not classify, so there is nothing for %s; ask for features", model->name,
-                    options->top_count ? "--top" : "--tokens logits");
+                    options->tokens == DVK_OUTPUT_LOGITS ? "--tokens logits" : "--top");
     if (options->tokens == DVK_OUTPUT_EMBEDDING && !model->embedding_size)
         return fail(EXIT_CODE_MODEL,
                     "%s has no projection, so there is nothing for --tokens embedding; use --tokens %s", model->name,
