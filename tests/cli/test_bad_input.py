@@ -40,7 +40,7 @@ class CommandLine(Case):
             (["--batch", "1.5", image], ["--batch", "'1.5'"]),
             (["--batch", "many", image], ["--batch", "'many'"]),
             (["--batch", "1000000", image], ["--batch", "'1000000'"]),
-            (["--tokens", "CLS", image], ["--tokens", "cls, patch, all, mean or pooled", "'CLS'"]),
+            (["--tokens", "CLS", image], ["--tokens", "cls, patch, all, mean, pooled, logits or embedding", "'CLS'"]),
             (["--tokens", "", image], ["--tokens", "''"]),
             (["--top", "0", image], ["--top", "'0'"]),
             (["--top", "1001", image], ["--top", "1000"]),
