@@ -195,10 +195,13 @@ typedef enum dvk_precision {
 typedef struct dvk_model dvk_model;
 
 typedef struct dvk_model_params {
-    /* A directory as the Hugging Face hub lays it out (config.json, preprocessor_config.json, model.safetensors), or
-     * the path of a .safetensors file whose neighbours are the other two. NULL: from memory, below. */
+    /* A directory as the Hugging Face hub lays it out: config.json, preprocessor_config.json, and the weights as
+     * model.safetensors, as the shards of model.safetensors.index.json, or as torch's pytorch_model.bin. Or the path of
+     * one of these or of any file of torch.save(), whose neighbours are the other two; an original checkpoint of
+     * facebookresearch/dino or dinov2 (.pth) needs neither. Nothing in torch's files is executed. NULL: from memory,
+     * below. */
     const char *path;
-    /* From memory, all three or none; used only during the call. */
+    /* From memory, all three or none; used only during the call. safetensors may also be a file of torch.save(). */
     const void *config_json, *preprocessor_json, *safetensors;
     size_t config_json_size, preprocessor_json_size, safetensors_size;
     const char *name; /* for messages and info; NULL: the path, or "memory" */

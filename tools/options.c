@@ -67,7 +67,7 @@ void print_help(void) {
           "IMAGE is a PNG, JPEG, BMP, TGA or PNM file, or - for the standard input.\n"
           "\n"
           "The model and the device\n"
-          "  -m, --model DIR|FILE|NAME  a directory as the Hugging Face hub lays it out, its .safetensors\n"
+          "  -m, --model DIR|FILE|NAME  a directory as the Hugging Face hub lays it out, a .safetensors or .pth\n"
           "                             file, or a name such as facebook/dino-vits8 in the local Hugging\n"
           "                             Face cache, where `dino-vk fetch` puts it; else $DINO_VK_MODEL,\n"
           "                             else the built-in model\n"
