@@ -138,6 +138,11 @@ dvk_result dvk_preprocess_image(const dvk_preprocess_config *config, uint32_t re
     if (pixels > SIZE_MAX / 16)
         return dvk_fail_memory(error, SIZE_MAX);
 
+    if (config->float_resize) { /* the bytes are for drawing over alone */
+        dvk_result drawn = resized ? resize_and_crop(config, &g, order, image, resized, error) : DVK_OK;
+        return drawn == DVK_OK ? preprocess_float(config, &g, image, pixel_values, error) : drawn;
+    }
+
     uint8_t *bytes = resized ? resized : malloc((size_t)pixels * 3);
     if (!bytes)
         return dvk_fail_memory(error, (size_t)pixels * 3);
@@ -153,7 +158,5 @@ dvk_result dvk_preprocess_image(const dvk_preprocess_config *config, uint32_t re
     }
     if (!resized)
         free(bytes);
-    if (result == DVK_OK && config->float_resize) /* the bytes are for drawing over alone */
-        return preprocess_float(config, &g, image, pixel_values, error);
     return result;
 }
