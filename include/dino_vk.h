@@ -267,6 +267,7 @@ DVK_API void dvk_preprocess_size(const dvk_model *model, const dvk_preprocess_pa
                                  uint32_t *width, uint32_t *height);
 
 /* Resizes and normalises as the model's preprocessor_config.json says, bit for bit as transformers' Pillow processor.
+ * DINOv3's processor never rounds to bytes: its values are met to 1e-6, and `order` has no meaning.
  * pixel_values: [3][height][width] of dvk_preprocess_size(). resized (may be NULL): the resized, not normalised bytes,
  * [height][width][3], for drawing over. Runs on the CPU. Any thread. Errors: INVALID_ARGUMENT, OUT_OF_HOST_MEMORY. */
 DVK_API dvk_result dvk_preprocess(const dvk_model *model, const dvk_preprocess_params *params, const dvk_image *image,
