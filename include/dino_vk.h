@@ -195,10 +195,13 @@ typedef enum dvk_precision {
 typedef struct dvk_model dvk_model;
 
 typedef struct dvk_model_params {
-    /* A directory as the Hugging Face hub lays it out (config.json, preprocessor_config.json, model.safetensors), or
-     * the path of a .safetensors file whose neighbours are the other two. NULL: from memory, below. */
+    /* A directory as the Hugging Face hub lays it out: config.json, preprocessor_config.json, and the weights as
+     * model.safetensors, as the shards of model.safetensors.index.json, or as torch's pytorch_model.bin. Or the path of
+     * one of these or of any file of torch.save(), whose neighbours are the other two; an original checkpoint of
+     * facebookresearch/dino or dinov2 (.pth) needs neither. Nothing in torch's files is executed. NULL: from memory,
+     * below. */
     const char *path;
-    /* From memory, all three or none; used only during the call. */
+    /* From memory, all three or none; used only during the call. safetensors may also be a file of torch.save(). */
     const void *config_json, *preprocessor_json, *safetensors;
     size_t config_json_size, preprocessor_json_size, safetensors_size;
     const char *name; /* for messages and info; NULL: the path, or "memory" */
@@ -264,6 +267,7 @@ DVK_API void dvk_preprocess_size(const dvk_model *model, const dvk_preprocess_pa
                                  uint32_t *width, uint32_t *height);
 
 /* Resizes and normalises as the model's preprocessor_config.json says, bit for bit as transformers' Pillow processor.
+ * DINOv3's processor never rounds to bytes: its values are met to 1e-6, and `order` has no meaning.
  * pixel_values: [3][height][width] of dvk_preprocess_size(). resized (may be NULL): the resized, not normalised bytes,
  * [height][width][3], for drawing over. Runs on the CPU. Any thread. Errors: INVALID_ARGUMENT, OUT_OF_HOST_MEMORY. */
 DVK_API dvk_result dvk_preprocess(const dvk_model *model, const dvk_preprocess_params *params, const dvk_image *image,

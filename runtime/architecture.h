@@ -70,7 +70,9 @@ typedef struct dvk_config_defaults {
 
 typedef struct dvk_architecture {
     const char *model_type;
-    const char *prefix;         /* may stand before all names but the head's: "vit." */
+    const char *nested;        /* in config.json: the object that describes the vision half; NULL: config.json itself */
+    const char *other_half[3]; /* beginnings of names of tensors that belong to the text half */
+    const char *prefix;        /* may stand before all names but the head's: "vit." */
     dvk_model_class classes[4]; /* the first is assumed where "architectures" is missing */
 
     /* Tokens before the patches, in this order; NULL: none. The first two have positions, registers have not. */

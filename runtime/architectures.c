@@ -186,6 +186,37 @@ const dvk_architecture dvk_architectures[] = {
         .pooled = DVK_POOLED_ATTENTION,
         .defaults = {768, 12, 12, 3072, 16, 0, 0, 1e-6, DVK_ACTIVATION_GELU_TANH, false},
     },
+    {
+        .model_type = "clip", /* both halves, of which the vision one is run */
+        .nested = "vision_config",
+        .other_half = {"text_model.", "text_projection.", "logit_scale"},
+        .prefix = "vision_model.",
+        .classes = {{"CLIPModel", DVK_HEAD_PROJECTION}},
+        .cls_token = "embeddings.class_embedding",
+        .positions = "embeddings.position_embedding.weight",
+        .bare_tables = true,
+        .patches = "embeddings.patch_embedding",
+        .no_patch_bias = true,
+        .first_norm = "pre_layrnorm",
+        .layer = &clip_layer,
+        .final_norm = "post_layernorm",
+        .pooled = DVK_POOLED_NORM,
+        .defaults = {768, 12, 12, 3072, 32, 0, 512, 1e-5, DVK_ACTIVATION_QUICK_GELU, false},
+    },
+    {
+        .model_type = "siglip",
+        .nested = "vision_config",
+        .other_half = {"text_model.", "logit_scale", "logit_bias"},
+        .prefix = "vision_model.",
+        .classes = {{"SiglipModel", DVK_HEAD_NONE}},
+        .positions = "embeddings.position_embedding.weight",
+        .bare_tables = true,
+        .patches = "embeddings.patch_embedding",
+        .layer = &clip_layer,
+        .final_norm = "post_layernorm",
+        .pooled = DVK_POOLED_ATTENTION,
+        .defaults = {768, 12, 12, 3072, 16, 0, 0, 1e-6, DVK_ACTIVATION_GELU_TANH, false},
+    },
 };
 
 const uint32_t dvk_architecture_count = sizeof(dvk_architectures) / sizeof(dvk_architectures[0]);

@@ -255,8 +255,12 @@ static void bind_all(binder *b) {
 }
 
 static bool is_ignored(const binder *b, const char *tensor) {
+    const dvk_architecture *family = b->checkpoint->config.family;
     for (size_t i = 0; i < sizeof(dvk_ignored_tensors) / sizeof(dvk_ignored_tensors[0]); i++)
         if (!strcmp(tensor, join(b->prefix, dvk_ignored_tensors[i]).text))
+            return true;
+    for (size_t i = 0; i < sizeof(family->other_half) / sizeof(family->other_half[0]); i++)
+        if (family->other_half[i] && !strncmp(tensor, family->other_half[i], strlen(family->other_half[i])))
             return true;
     return false;
 }

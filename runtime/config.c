@@ -293,18 +293,14 @@ static dvk_result read_head(const json_t *root, const char *path, dvk_vit_config
     return dvk_json_get_uint(root, "projection_dim", 1, MAX_HIDDEN_SIZE, path, &config->projection_size, error);
 }
 
-static dvk_result read_config(const json_t *root, const char *path, dvk_vit_config *config, dvk_error *error) {
-    dvk_result result = read_family(root, path, config, error);
-    if (result == DVK_OK)
-        result = read_class(root, path, config, error);
-    if (result != DVK_OK)
-        return result;
+/* What describes the encoder itself. */
+static dvk_result read_encoder(const json_t *root, const char *path, dvk_vit_config *config, dvk_error *error) {
     const dvk_config_defaults *defaults = &config->family->defaults;
     double epsilon = defaults->layer_norm_eps;
     config->hidden_size = defaults->hidden_size;
     config->layers = defaults->layers;
     config->heads = defaults->heads;
-    result = dvk_json_get_uint(root, "hidden_size", 1, MAX_HIDDEN_SIZE, path, &config->hidden_size, error);
+    dvk_result result = dvk_json_get_uint(root, "hidden_size", 1, MAX_HIDDEN_SIZE, path, &config->hidden_size, error);
     if (result == DVK_OK)
         result = dvk_json_get_uint(root, "num_hidden_layers", 1, MAX_LAYERS, path, &config->layers, error);
     if (result == DVK_OK)
@@ -322,14 +318,27 @@ static dvk_result read_config(const json_t *root, const char *path, dvk_vit_conf
         result = read_biases(root, path, config, error);
     if (result == DVK_OK)
         result = read_tokens(root, path, config, error);
-    if (result == DVK_OK)
-        result = dvk_json_get_bool(root, "dino_vk_untrained", path, &config->untrained, error);
     if (result == DVK_OK && config->family->pooled == DVK_POOLED_DENSE)
         result = check_pooler(root, path, error);
-    if (result == DVK_OK)
-        result = read_head(root, path, config, error);
     config->layer_norm_eps = (float)epsilon;
     return result;
+}
+
+static dvk_result read_config(const json_t *root, const char *path, dvk_vit_config *config, dvk_error *error) {
+    dvk_result result = read_family(root, path, config, error);
+    if (result == DVK_OK)
+        result = read_class(root, path, config, error);
+    if (result != DVK_OK)
+        return result;
+    const char *nested = config->family->nested;
+    const json_t *encoder = nested ? json_object_get(root, nested) : root;
+    if (!json_is_object(encoder))
+        return dvk_fail(error, DVK_ERROR_BAD_FILE, "%s: \"%s\" must be an object, found %s", path, nested,
+                        dvk_json_type_name(encoder));
+    result = read_encoder(encoder, path, config, error);
+    if (result == DVK_OK)
+        result = dvk_json_get_bool(root, "dino_vk_untrained", path, &config->untrained, error);
+    return result == DVK_OK ? read_head(root, path, config, error) : result;
 }
 
 dvk_result dvk_config_parse(const void *bytes, size_t size, const char *path, dvk_vit_config *config,

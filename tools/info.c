@@ -13,7 +13,7 @@ static void print_estimate(const dvk_model_info *info, const dvk_estimate *estim
     char weights[24], session[24], total[24];
     char size[24];
     snprintf(size, sizeof(size), "at %" PRIu32 "x%" PRIu32, estimate->width, estimate->height);
-    printf("%-13s %" PRIu32 " tokens (%" PRIu32 "x%" PRIu32 " patches), %.2f GFLOP\n", size, estimate->tokens,
+    printf("%-13s %" PRIu32 " tokens (%" PRIu32 "x%" PRIu32 " patches), %.3f GFLOP\n", size, estimate->tokens,
            estimate->grid_width, estimate->grid_height, (double)estimate->flops * 1e-9);
     uint64_t own = estimate->weight_bytes[DVK_PRECISION_AUTO];
     printf("memory        %s: weights %s (%s), one image at a time %s\n",
@@ -37,7 +37,13 @@ static void print_info(const dvk_model_info *info, const dvk_estimate *estimate,
            info->layers, info->heads, info->head_dim, info->hidden_size, info->mlp_size, info->patch_size,
            info->patch_size);
     printf("positions     %" PRIu32 "x%" PRIu32 " patches\n", info->position_grid_width, info->position_grid_height);
+    printf("tokens        %" PRIu32 " before the patches, %s CLS token\n", info->prefix_tokens,
+           info->has_cls ? "with a" : "no");
     printf("pooler        %s\n", info->has_pooler ? "yes" : "no");
+    if (info->label_count)
+        printf("classes       %" PRIu32 "\n", info->label_count);
+    if (info->embedding_size)
+        printf("embedding     %" PRIu32 "\n", info->embedding_size);
     printf("parameters    %" PRIu64 "\n", info->parameters);
     if (licence) {
         printf("licence       ");
@@ -75,9 +81,11 @@ static void print_info_json(const dvk_model_info *info, const dvk_estimate *esti
     printf(", \"layers\": %" PRIu32 ", \"heads\": %" PRIu32 ", \"head_dim\": %" PRIu32 ", \"hidden_size\": %" PRIu32
            ", \"mlp_size\": %" PRIu32 ", \"patch_size\": %" PRIu32,
            info->layers, info->heads, info->head_dim, info->hidden_size, info->mlp_size, info->patch_size);
-    printf(", \"position_grid\": [%" PRIu32 ", %" PRIu32 "], \"pooler\": %s, \"parameters\": %" PRIu64
-           ", \"stored\": \"%s\", \"precision\": \"%s\"",
-           info->position_grid_width, info->position_grid_height, info->has_pooler ? "true" : "false", info->parameters,
+    printf(", \"position_grid\": [%" PRIu32 ", %" PRIu32 "], \"prefix_tokens\": %" PRIu32
+           ", \"cls\": %s, \"pooler\": %s, \"classes\": %" PRIu32 ", \"embedding\": %" PRIu32
+           ", \"parameters\": %" PRIu64 ", \"stored\": \"%s\", \"precision\": \"%s\"",
+           info->position_grid_width, info->position_grid_height, info->prefix_tokens, info->has_cls ? "true" : "false",
+           info->has_pooler ? "true" : "false", info->label_count, info->embedding_size, info->parameters,
            info->stored_dtype, precision_name(info->precision));
     printf(", \"image_size\": [%" PRIu32 ", %" PRIu32 "], \"resample\": \"%s\"", info->image_width, info->image_height,
            info->resample);

@@ -76,7 +76,7 @@ dvk_result model_path_resolve(const char *argument, char *path, size_t size, dvk
     char folder[HUB_FOLDER_SIZE], cache[HUB_PATH_SIZE], repository[HUB_PATH_SIZE];
     if (!argument || !*argument)
         return fail(error, DVK_ERROR_INVALID_ARGUMENT,
-                    "the model's name is empty, expected a directory, a .safetensors file or a name like "
+                    "the model's name is empty, expected a directory, a .safetensors or .pth file, or a name like "
                     "facebook/dino-vits8");
     if (exists(argument)) {
         if (!hub_print(path, size, "%s", argument))
@@ -86,7 +86,7 @@ dvk_result model_path_resolve(const char *argument, char *path, size_t size, dvk
     }
     if (!hub_repository_folder(argument, folder))
         return fail(error, DVK_ERROR_IO,
-                    "%.200s does not exist, expected a model directory, a .safetensors file or a name like "
+                    "%.200s does not exist, expected a model directory, a .safetensors or .pth file, or a name like "
                     "facebook/dino-vits8",
                     argument);
     if (!hub_cache_directory(cache, sizeof(cache)) ||

@@ -12,12 +12,14 @@
 #define MAX_SIDE 16384
 /* Far beyond what pays; it keeps products of sizes small. */
 #define MAX_BATCH 1024
+#define MAX_TOP 1000
 
 enum {
     OPTION_PRECISION = 256,
     OPTION_SIZE,
     OPTION_BATCH,
     OPTION_TOKENS,
+    OPTION_TOP,
     OPTION_RESIZE,
     OPTION_IGNORE_ORIENTATION,
     OPTION_NO_CACHE,
@@ -40,6 +42,7 @@ static const struct option long_options[] = {
     {"size", required_argument, NULL, OPTION_SIZE},
     {"batch", required_argument, NULL, OPTION_BATCH},
     {"tokens", required_argument, NULL, OPTION_TOKENS},
+    {"top", required_argument, NULL, OPTION_TOP},
     {"resize", required_argument, NULL, OPTION_RESIZE},
     {"ignore-orientation", no_argument, NULL, OPTION_IGNORE_ORIENTATION},
     {"no-cache", no_argument, NULL, OPTION_NO_CACHE},
@@ -64,7 +67,7 @@ void print_help(void) {
           "IMAGE is a PNG, JPEG, BMP, TGA or PNM file, or - for the standard input.\n"
           "\n"
           "The model and the device\n"
-          "  -m, --model DIR|FILE|NAME  a directory as the Hugging Face hub lays it out, its .safetensors\n"
+          "  -m, --model DIR|FILE|NAME  a directory as the Hugging Face hub lays it out, a .safetensors or .pth\n"
           "                             file, or a name such as facebook/dino-vits8 in the local Hugging\n"
           "                             Face cache, where `dino-vk fetch` puts it; else $DINO_VK_MODEL,\n"
           "                             else the built-in model\n"
@@ -86,9 +89,12 @@ void print_help(void) {
           "      --batch N              images in one pass (default 1)\n"
           "\n"
           "The output\n"
-          "      --tokens cls|patch|all|mean|pooled\n"
+          "      --tokens cls|patch|all|mean|pooled|logits|embedding\n"
           "                             the CLS token (default), the patch tokens, all of them, the mean of\n"
-          "                             the patch tokens, or the pooler's output where the model has one\n"
+          "                             the patch tokens; where the model has one, the pooler's output, the\n"
+          "                             classifier's, or the projection's. Without CLS: pooled, else mean\n"
+          "      --top N                also name the N likeliest classes, where the model classifies (with\n"
+          "                             --tokens logits: 5 by default)\n"
           "  -o, --output FILE.npy      write the values as float32 [images, D] or [images, tokens, D]\n"
           "      --json                 print one JSON object a line for each image, with the values\n"
           "      --attention FILE.png   write what the CLS token attends to in the last layer: the image, a\n"
@@ -131,6 +137,10 @@ const char *tokens_name(dvk_output tokens) {
         return "mean";
     case DVK_OUTPUT_POOLED:
         return "pooled";
+    case DVK_OUTPUT_LOGITS:
+        return "logits";
+    case DVK_OUTPUT_EMBEDDING:
+        return "embedding";
     default:
         return "cls";
     }
@@ -183,11 +193,10 @@ static int parse_size(const char *text, struct options *options) {
     return 0;
 }
 
-static int parse_batch(const char *text, struct options *options) {
+static int parse_count(const char *option, const char *text, uint32_t most, uint32_t *count) {
     const char *rest;
-    if (!parse_number(text, &options->batch, &rest) || *rest || options->batch < 1 || options->batch > MAX_BATCH)
-        return fail(EXIT_CODE_USAGE, "--batch expects a whole number from 1 to %d, but '%s' was given", MAX_BATCH,
-                    text);
+    if (!parse_number(text, count, &rest) || *rest || *count < 1 || *count > most)
+        return fail(EXIT_CODE_USAGE, "%s expects a whole number from 1 to %u, but '%s' was given", option, most, text);
     return 0;
 }
 
@@ -222,9 +231,14 @@ static int parse_choice(const char *option, const char *text, const struct choic
 static const struct choice resizes[] = {{"newest", DVK_RESIZE_NEWEST}, {"classic", DVK_RESIZE_CLASSIC}, {NULL, 0}};
 static const struct choice subcommands[] = {
     {"devices", COMMAND_DEVICES}, {"info", COMMAND_INFO}, {"fetch", COMMAND_FETCH}, {NULL, 0}};
-static const struct choice tokens[] = {
-    {"cls", DVK_OUTPUT_CLS},   {"patch", DVK_OUTPUT_PATCHES}, {"all", DVK_OUTPUT_LAST_HIDDEN_STATE},
-    {"mean", DVK_OUTPUT_MEAN}, {"pooled", DVK_OUTPUT_POOLED}, {NULL, 0}};
+static const struct choice tokens[] = {{"cls", DVK_OUTPUT_CLS},
+                                       {"patch", DVK_OUTPUT_PATCHES},
+                                       {"all", DVK_OUTPUT_LAST_HIDDEN_STATE},
+                                       {"mean", DVK_OUTPUT_MEAN},
+                                       {"pooled", DVK_OUTPUT_POOLED},
+                                       {"logits", DVK_OUTPUT_LOGITS},
+                                       {"embedding", DVK_OUTPUT_EMBEDDING},
+                                       {NULL, 0}};
 
 static const char *option_name(int option) {
     for (const struct option *o = long_options; o->name; o++) {
@@ -297,11 +311,14 @@ static int apply(int option, const char *value, struct options *options) {
     case OPTION_SIZE:
         return parse_size(value, options);
     case OPTION_BATCH:
-        return parse_batch(value, options);
+        return parse_count("--batch", value, MAX_BATCH, &options->batch);
     case OPTION_TOKENS:
         if ((code = parse_choice("--tokens", value, tokens, &choice)) == 0)
             options->tokens = (dvk_output)choice;
+        options->tokens_given = true;
         return code;
+    case OPTION_TOP:
+        return parse_count("--top", value, MAX_TOP, &options->top_count);
     case OPTION_RESIZE:
         if ((code = parse_choice("--resize", value, resizes, &choice)) == 0)
             options->resize = (dvk_resize_order)choice;

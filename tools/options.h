@@ -22,6 +22,8 @@ struct options {
     uint32_t width, height; /* both 0: the preprocessor's */
     uint32_t batch;
     dvk_output tokens;
+    bool tokens_given;  /* else a model without CLS gives what it has */
+    uint32_t top_count; /* --top: that many classes; 0: none */
     dvk_resize_order resize;
     bool ignore_orientation;
     bool no_cache;

@@ -73,6 +73,16 @@ static void print_heading(const struct report *report, const struct image_result
     printf("preparing the pass %s\n", format_ms(session->prepare_ms, time));
 }
 
+static void print_top(const struct report *report, const struct image_result *result) {
+    for (uint32_t i = 0; i < result->top_count; i++) {
+        const struct class_score *score = &result->top[i];
+        const char *label = dvk_model_label(report->labels, score->index);
+        printf("        %5.1f %%  %" PRIu32 "  ", 100.0 * score->probability, score->index);
+        print_plain(stdout, label ? label : "");
+        putchar('\n');
+    }
+}
+
 static void print_result(const struct report *report, const struct image_result *result) {
     const dvk_session_info *session = &result->session;
     char time[24];
@@ -95,6 +105,26 @@ static void print_result(const struct report *report, const struct image_result 
     for (size_t i = 0; i < count && i < FIRST_VALUES; i++)
         printf(" %.5g", (double)result->values[i]);
     printf("%s\n        norm %.6g\n", count > FIRST_VALUES ? " ..." : "", norm(result->values, count));
+    print_top(report, result);
+}
+
+static void print_json_top(const struct report *report, const struct image_result *result) {
+    printf(", \"top\": [");
+    for (uint32_t i = 0; i < result->top_count; i++) {
+        const struct class_score *score = &result->top[i];
+        const char *label = dvk_model_label(report->labels, score->index);
+        printf("%s{\"index\": %" PRIu32 ", \"label\": ", i ? ", " : "", score->index);
+        if (label)
+            print_json_string(stdout, label);
+        else
+            fputs("null", stdout);
+        printf(", \"logit\": ");
+        print_json_float(stdout, score->logit);
+        printf(", \"probability\": ");
+        print_json_float(stdout, (float)score->probability);
+        putchar('}');
+    }
+    putchar(']');
 }
 
 static void print_json_values(const struct image_result *result) {
@@ -144,6 +174,8 @@ static void print_json_result(const struct report *report, const struct image_re
     if (result->dimensions > 1)
         printf(", %" PRIu32, result->shape[1]);
     putchar(']');
+    if (options->top_count)
+        print_json_top(report, result);
     print_json_member("npy", options->npy);
     print_json_member("attention", result->attention_path);
     print_json_member("pca", result->pca_path);

@@ -19,6 +19,9 @@
 #define PATH_MAX 4096
 #endif
 
+/* Classes named with --tokens logits where --top does not say. */
+#define DEFAULT_TOP 5
+
 /* A window ends at so many images or decoded bytes, but holds at least one batch. */
 #define WINDOW_IMAGES 64
 #define WINDOW_BYTES ((size_t)256 << 20)
@@ -87,6 +90,27 @@ static void print_log(void *user, dvk_log_level level, const char *message) {
     note("%s", message);
 }
 
+/* What the model does not have, before anything slow is done for it. */
+static int check_tokens(const struct options *options, const dvk_model_info *model) {
+    if (options->tokens == DVK_OUTPUT_POOLED && !model->has_pooler)
+        return fail(EXIT_CODE_MODEL, "%s has no pooler, so there is nothing for --tokens pooled; use --tokens %s",
+                    model->name, model->has_cls ? "cls" : "mean");
+    if (options->tokens == DVK_OUTPUT_CLS && !model->has_cls)
+        return fail(EXIT_CODE_MODEL, "%s has no CLS token, so there is nothing for --tokens cls; use --tokens mean",
+                    model->name);
+    if (options->attention && !model->has_cls)
+        return fail(EXIT_CODE_MODEL, "%s has no CLS token, whose attention --attention could show; use --pca",
+                    model->name);
+    if ((options->tokens == DVK_OUTPUT_LOGITS || options->top_count) && !model->label_count)
+        return fail(EXIT_CODE_MODEL, "%s does not classify, so there is nothing for %s; ask for features", model->name,
+                    options->tokens == DVK_OUTPUT_LOGITS ? "--tokens logits" : "--top");
+    if (options->tokens == DVK_OUTPUT_EMBEDDING && !model->embedding_size)
+        return fail(EXIT_CODE_MODEL,
+                    "%s has no projection, so there is nothing for --tokens embedding; use --tokens %s", model->name,
+                    model->has_cls ? "cls" : "pooled");
+    return 0;
+}
+
 static int open_model(struct run *run) {
     const struct options *options = run->options;
     char cache[PATH_MAX];
@@ -110,11 +134,14 @@ static int open_model(struct run *run) {
     if (code)
         return code;
     run->report.model = dvk_model_get_info(run->model);
+    run->report.labels = run->model;
     run->report.model_ms = now_ms() - start;
-    if (options->tokens == DVK_OUTPUT_POOLED && !run->report.model->has_pooler)
-        return fail(EXIT_CODE_MODEL, "%s has no pooler, so there is nothing for --tokens pooled; use --tokens cls",
-                    run->report.model->name);
-    return 0;
+    const dvk_model_info *info = run->report.model;
+    if (!options->tokens_given && !info->has_cls)
+        run->own.tokens = info->has_pooler ? DVK_OUTPUT_POOLED : DVK_OUTPUT_MEAN;
+    if (options->tokens == DVK_OUTPUT_LOGITS && !options->top_count)
+        run->own.top_count = DEFAULT_TOP;
+    return check_tokens(options, info);
 }
 
 /* Decodes images until the window is full. */
@@ -187,6 +214,7 @@ static int append_npy(struct run *run, const struct image_result *result) {
 static void free_slot(struct slot *slot) {
     dvk_image_free(&slot->image);
     free(slot->result.values);
+    free(slot->result.top);
     free(slot->attention_path);
     free(slot->pca_path);
     *slot = (struct slot){0};
@@ -293,7 +321,8 @@ static void close_run(struct run *run) {
 }
 
 int command_run(const struct options *options) {
-    struct run run = {.options = options, .report = {.options = options, .start = now_ms()}};
+    struct run run = {.own = *options, .report = {.start = now_ms()}};
+    run.options = run.report.options = &run.own;
     int code = check_files(options);
     if (code == 0 && options->plan) {
         code = print_plan(&run);

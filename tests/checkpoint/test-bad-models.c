@@ -103,6 +103,13 @@ static const edit config_edits[] = {
     {"\"num_channels\": 3", "\"qkv_bias\": 1", BAD, "\"qkv_bias\" must be true or false"},
     {"\"num_channels\": 3", "\"dino_vk_untrained\": \"yes\"", BAD, "\"dino_vk_untrained\" must be true or false"},
     {"\"num_channels\": 3", "\"pooler_act\": \"relu\"", UNSUPPORTED, "\"pooler_act\" is \"relu\""},
+    {"\"ViTModel\"", "\"ViTForImageClassification\"", BAD,
+     "\"classifier.weight\" is missing, expected one of shape [2, 64]"},
+    {"\"ViTModel\"\n  ]", "\"ViTForImageClassification\"], \"id2label\": {\"0\": \"a\", \"2\": \"b\"}", BAD,
+     "must name the labels \"0\" to \"1\", found nothing at \"1\""},
+    {"\"ViTModel\"\n  ]", "\"ViTForImageClassification\"], \"id2label\": {}", BAD, "has 0 labels"},
+    {"\"model_type\": \"vit\"", "\"architectures\": null, \"model_type\": \"vit\"", BAD, "duplicate"},
+    {"\"model_type\": \"vit\"", "\"model_type\": \"clip\"", UNSUPPORTED, "names \"ViTModel\", expected CLIPModel"},
 };
 
 static const edit preprocessor_edits[] = {

@@ -113,6 +113,66 @@ static void test_models(void) {
     dvk_checkpoint_close(&c);
 }
 
+/* CLIP and SigLIP as they are mostly published: both halves in one file. */
+static void test_both_halves(const char *model, const char *whole, const char *text_tensor) {
+    make(model, "half", NULL);
+    dvk_checkpoint half = open_path("half");
+    blob vision = read_blob("half", "config.json"), preprocessor = read_blob("half", "preprocessor_config.json");
+    blob weights = read_blob("half", "model.safetensors");
+    char config[4096], header[1 << 15];
+    snprintf(config, sizeof(config),
+             "{\"model_type\": \"%s\", \"projection_dim\": 32, \"vision_config\": %.*s, \"text_config\": {}}", whole,
+             (int)vision.size, (const char *)vision.bytes);
+    /* One tensor more, behind the others: `length` bytes of header are from byte 8 on. */
+    uint64_t length;
+    memcpy(&length, weights.bytes, 8);
+    size_t data = weights.size - 8 - (size_t)length, end = 8 + (size_t)length;
+    while (((const char *)weights.bytes)[end - 1] != '}')
+        end--;
+    int written =
+        snprintf(header, sizeof(header), "%.*s,\"%s\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[%zu,%zu]}}",
+                 (int)(end - 9), (const char *)weights.bytes + 8, text_tensor, data, data + 4);
+    REQUIRE(written > 0 && (size_t)written < sizeof(header));
+    size_t size = 8 + (size_t)written + data + 4;
+    uint8_t *file = calloc(1, size);
+    REQUIRE(file);
+    length = (uint64_t)written;
+    memcpy(file, &length, 8);
+    memcpy(file + 8, header, (size_t)written);
+    memcpy(file + 8 + written, (const uint8_t *)weights.bytes + (weights.size - data), data);
+
+    dvk_model_params params = {.config_json = config,
+                               .config_json_size = strlen(config),
+                               .preprocessor_json = preprocessor.bytes,
+                               .preprocessor_json_size = preprocessor.size,
+                               .safetensors = file,
+                               .safetensors_size = size};
+    dvk_checkpoint c;
+    dvk_error error = {.code = DVK_OK};
+    dvk_result result = dvk_checkpoint_open(&params, &c, &error);
+    if (result != DVK_OK)
+        printf("%s: %s\n", whole, error.message);
+    REQUIRE(result == DVK_OK);
+    CHECK(c.parameters == half.parameters && c.config.prefix_tokens == half.config.prefix_tokens);
+    CHECK(c.config.activation == half.config.activation && c.config.mlp_size == half.config.mlp_size);
+    CHECK(c.config.layer_norm_eps == half.config.layer_norm_eps && c.config.heads == half.config.heads);
+    CHECK(c.config.projection_size == half.config.projection_size && c.head_parts == half.head_parts);
+    CHECK(!c.cls_token == !half.cls_token && !c.pool.probe == !half.pool.probe);
+    dvk_checkpoint_close(&c);
+
+    /* The same file, but not of the text half. */
+    memcpy(strstr((char *)file + 8 + (end - 9), text_tensor), "x", 1);
+    CHECK(dvk_checkpoint_open(&params, &c, &error) == DVK_ERROR_BAD_FILE && strstr(error.message, "unexpected tensor"));
+    params.config_json_size = (size_t)snprintf(config, sizeof(config), "{\"model_type\": \"%s\"}", whole);
+    CHECK(dvk_checkpoint_open(&params, &c, &error) == DVK_ERROR_BAD_FILE);
+    CHECK_MESSAGE(strstr(error.message, "\"vision_config\" must be an object, found nothing"), "%s", error.message);
+    dvk_checkpoint_close(&half);
+    free(file);
+    free_blob(&vision);
+    free_blob(&preprocessor);
+    free_blob(&weights);
+}
+
 static void test_places(void) {
     make("vit-tiny", "places", NULL);
     dvk_checkpoint c = open_path("places/model.safetensors");
@@ -217,6 +277,20 @@ static void test_config_defaults(void) {
     text = "{\"model_type\":\"vit\",\"image_size\":225,\"layer_norm_eps\":1,\"dino_vk_untrained\":true}";
     REQUIRE(dvk_config_parse(text, strlen(text), "x", &c, &error) == DVK_OK);
     CHECK(c.grid_width == 14 && c.untrained && c.layer_norm_eps == 1);
+    /* The giant one: 2/3 of 4 * 1536 is a multiple of 8 already; and one whose is not. */
+    text = "{\"model_type\":\"dinov2\",\"hidden_size\":1536,\"num_attention_heads\":24,\"use_swiglu_ffn\":true}";
+    REQUIRE(dvk_config_parse(text, strlen(text), "x", &c, &error) == DVK_OK);
+    CHECK(c.mlp_size == 4096 && c.gated && c.activation == DVK_ACTIVATION_SILU && c.patch_size == 14);
+    text = "{\"model_type\":\"dinov2\",\"hidden_size\":64,\"num_attention_heads\":1,\"use_swiglu_ffn\":true}";
+    REQUIRE(dvk_config_parse(text, strlen(text), "x", &c, &error) == DVK_OK);
+    CHECK(c.mlp_size == 176);
+    /* Both places of the base of rotary positions, and DINOv3's missing key bias. */
+    text = "{\"model_type\":\"dinov3_vit\",\"rope_theta\":50,\"num_register_tokens\":4}";
+    REQUIRE(dvk_config_parse(text, strlen(text), "x", &c, &error) == DVK_OK);
+    CHECK(c.rope_theta == 50 && c.prefix_tokens == 5 && c.query_bias && !c.key_bias && c.hidden_size == 384);
+    text = "{\"model_type\":\"dinov3_vit\",\"rope_parameters\":{\"rope_theta\":25.0}}";
+    REQUIRE(dvk_config_parse(text, strlen(text), "x", &c, &error) == DVK_OK);
+    CHECK(c.rope_theta == 25 && c.prefix_tokens == 1);
 }
 
 static dvk_preprocess_config preprocess(const char *text) {
@@ -265,7 +339,12 @@ static void test_preprocess_forms(void) {
     CHECK(c.shortest_edge == 200 && !c.width && c.crop_height == 224 && c.resample == DVK_RESAMPLE_BICUBIC);
     CHECK(c.mean[0] == 0.48145466 && c.std[2] == 0.27577711);
     c = preprocess("{\"image_processor_type\":\"CLIPImageProcessorPil\"}");
-    CHECK(c.shortest_edge == 224 && c.do_center_crop);
+    CHECK(c.shortest_edge == 224 && c.do_center_crop && !c.resize_as_float);
+    c = preprocess("{\"image_processor_type\":\"SiglipImageProcessor\",\"do_convert_rgb\":null}");
+    CHECK(c.width == 224 && !c.do_center_crop && c.resample == DVK_RESAMPLE_BICUBIC && c.mean[1] == 0.5);
+    c = preprocess(
+        "{\"image_processor_type\":\"DINOv3ViTImageProcessorFast\",\"crop_size\":null,\"do_center_crop\":null}");
+    CHECK(c.width == 224 && c.resize_as_float && c.resample == DVK_RESAMPLE_BILINEAR && c.mean[0] == 0.485);
 }
 
 int main(void) {
@@ -273,6 +352,8 @@ int main(void) {
     test_preprocess_forms();
     test_dtypes_and_names();
     test_models();
+    test_both_halves("clip-tiny", "clip", "text_model.x");
+    test_both_halves("siglip-tiny", "siglip", "logit_bias");
     test_places();
     test_large();
     return FINISH();

@@ -120,7 +120,8 @@ static void test_attention_picture(void) {
     memset(image, 100, sizeof(image));
     /* The first is the CLS token's own and must not matter. The rest: 0.05 + 0.10 + 0.15 + 0.20 = 0.5 of mass. */
     static const float attention[5] = {0.5f, 0.05f, 0.20f, 0.10f, 0.15f};
-    struct attention_view view = {.image = image,
+    struct attention_view view = {.prefix_tokens = 1,
+                                  .image = image,
                                   .width = PANEL,
                                   .height = PANEL,
                                   .grid_width = 2,

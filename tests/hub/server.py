@@ -58,6 +58,7 @@ class Hub:
 
         class Handler(http.server.BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True  # else every answer waits 40 ms for an acknowledgement
 
             def log_message(self, *_):
                 pass
@@ -74,7 +75,7 @@ class Hub:
                 pass
 
         server = Server(("127.0.0.1", 0), Handler)
-        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         return server
 
     def close(self):
