@@ -128,6 +128,7 @@ static const case_of pickles[] = {
     {TEXT("\x80\x02(N\x87."), BAD, "stack empty"},
     {TEXT("\x80\x02](a."), BAD, "stack empty"},
     {TEXT("\x80\x02N(\x86."), BAD, "stack empty"},
+    {TEXT("\x80\x02NN(N\x87."), BAD, "stack empty"}, /* what lies below a mark is out of reach */
     {TEXT("\x80\x02Q."), BAD, "stack empty"},
     {TEXT("\x80\x02"
           "b."),
@@ -465,6 +466,11 @@ static void test_patches(void) {
     dvk_error error = {0};
     dvk_safetensors tensors = {0};
     CHECK(dvk_torch_parse(file.bytes, file.size, "a.pth", &tensors, &error) == DVK_OK); /* all patches are undone */
+    /* More entries than memory, said so by all records. */
+    memset(file.bytes + places[END] + 8, 0xff, 4);
+    write_number(file.bytes + places[END64] + 24, UINT64_C(1) << 56, 8);
+    write_number(file.bytes + places[END64] + 32, UINT64_C(1) << 56, 8);
+    check_refused(&file, BAD, "too small for the number of its entries", "2^56 entries");
     dvk_safetensors_free(&tensors);
     free(file.bytes);
 }
