@@ -144,7 +144,8 @@ static void encoder_layer(const dvk_vit_config *config, const dvk_vit_layer *lay
 }
 
 /* CLS and its position; then each patch's projection and its position. */
-static void embed(const dvk_checkpoint *checkpoint, const float *pixels, size_t width, size_t height, double *hidden) {
+static void embed(const dvk_checkpoint *checkpoint, const float *pixels, size_t width, size_t height,
+                  dvk_position_resize resize, double *hidden) {
     const dvk_vit_config *config = &checkpoint->config;
     size_t size = config->hidden_size, patch = config->patch_size, depth = 3 * patch * patch;
     size_t columns = width / patch, rows = height / patch;
@@ -156,8 +157,7 @@ static void embed(const dvk_checkpoint *checkpoint, const float *pixels, size_t 
     dvk_tensor_to_float(checkpoint->position_embeddings, 0, checkpoint->position_embeddings->elements, stored);
     memcpy(positions, stored, size * sizeof(float));
     if (dvk_interpolate_positions(stored + size, config->grid_height, config->grid_width, (uint32_t)rows,
-                                  (uint32_t)columns, (uint32_t)size, (dvk_position_resize){0}, positions + size,
-                                  NULL) != DVK_OK)
+                                  (uint32_t)columns, (uint32_t)size, resize, positions + size, NULL) != DVK_OK)
         abort();
     for (size_t p = 0; p < rows * columns; p++)
         for (size_t i = 0; i < depth; i++) {
@@ -177,7 +177,7 @@ static void embed(const dvk_checkpoint *checkpoint, const float *pixels, size_t 
 }
 
 void reference_vit_run(const dvk_checkpoint *checkpoint, const float *pixels, uint32_t width, uint32_t height,
-                       reference_vit *result) {
+                       dvk_position_resize resize, reference_vit *result) {
     const dvk_vit_config *config = &checkpoint->config;
     size_t size = config->hidden_size,
            tokens = 1 + (size_t)(width / config->patch_size) * (height / config->patch_size);
@@ -188,7 +188,7 @@ void reference_vit_run(const dvk_checkpoint *checkpoint, const float *pixels, ui
     result->attention = allocate(config->heads * tokens);
     result->last_hidden_state = allocate(tokens * size);
     result->pooler_output = NULL;
-    embed(checkpoint, pixels, width, height, hidden);
+    embed(checkpoint, pixels, width, height, resize, hidden);
     for (uint32_t i = 0; i < config->layers; i++)
         encoder_layer(config, &checkpoint->layers[i], tokens, hidden, result->attention);
     layer_norm(&checkpoint->final_norm, config->layer_norm_eps, hidden, tokens, size, result->last_hidden_state);

@@ -13,9 +13,10 @@ typedef struct reference_vit {
     double *pooler_output;     /* [size], or NULL where the model has no pooler */
 } reference_vit;
 
-/* pixels: [3][height][width]. Ends the program where there is no memory. */
+/* ViTModel's alone. pixels: [3][height][width]; resize: how positions are. Ends the program where there is no memory.
+ */
 void reference_vit_run(const dvk_checkpoint *checkpoint, const float *pixels, uint32_t width, uint32_t height,
-                       reference_vit *result);
+                       dvk_position_resize resize, reference_vit *result);
 void reference_vit_free(reference_vit *result);
 
 #endif

@@ -45,7 +45,7 @@ static void check_reference(const char *data, const char *name, const char *mode
     open_checkpoint(model, &checkpoint);
     float *pixels = make_pixels(&checkpoint.preprocess, width, height);
     reference_vit result;
-    reference_vit_run(&checkpoint, pixels, width, height, &result);
+    reference_vit_run(&checkpoint, pixels, width, height, (dvk_position_resize){0}, &result);
     char path[1024];
     struct npy golden;
     snprintf(path, sizeof(path), "%s/%s/last_hidden_state.npy", data, name);
@@ -59,12 +59,14 @@ static void check_reference(const char *data, const char *name, const char *mode
     dvk_checkpoint_close(&checkpoint);
 }
 
-static void check_device(dvk_context *context, const char *name, uint32_t width, uint32_t height) {
+static void check_device(dvk_context *context, const char *name, uint32_t width, uint32_t height,
+                         bool dino_scale_factor) {
     dvk_checkpoint checkpoint;
     open_checkpoint(name, &checkpoint);
     float *pixels = make_pixels(&checkpoint.preprocess, width, height);
     reference_vit truth;
-    reference_vit_run(&checkpoint, pixels, width, height, &truth);
+    reference_vit_run(&checkpoint, pixels, width, height, (dvk_position_resize){.dino_scale_factor = dino_scale_factor},
+                      &truth);
     dvk_checkpoint_close(&checkpoint);
 
     char directory[64];
@@ -74,6 +76,7 @@ static void check_device(dvk_context *context, const char *name, uint32_t width,
     REQUIRE(dvk_model_load(context, &(dvk_model_params){.path = directory}, &model, NULL) == DVK_OK);
     dvk_session_params params = {.width = width,
                                  .height = height,
+                                 .dino_scale_factor = dino_scale_factor,
                                  .outputs = DVK_OUTPUT_BIT(DVK_OUTPUT_LAST_HIDDEN_STATE) |
                                             DVK_OUTPUT_BIT(DVK_OUTPUT_ATTENTION)};
     REQUIRE(dvk_session_create(model, &params, &session, NULL) == DVK_OK);
@@ -104,10 +107,11 @@ int main(int argument_count, char **arguments) {
     check_reference(arguments[1], "vit-odd-tiny_h28w16", "vit-odd-tiny", 16, 28);
     check_reference(arguments[1], "vit-cls-tiny_64", "vit-cls-tiny", 64, 64);
     dvk_context *context = test_open_context(NULL);
-    check_device(context, "dino-vitb8", 40, 72);
-    check_device(context, "vit-tiny", 8, 8);    /* one patch */
-    check_device(context, "vit-tiny", 1000, 9); /* a row of patches */
-    check_device(context, "vit-tiny", 15, 400);
+    check_device(context, "dino-vitb8", 40, 72, false);
+    check_device(context, "vit-tiny", 40, 72, true);
+    check_device(context, "vit-tiny", 8, 8, false);    /* one patch */
+    check_device(context, "vit-tiny", 1000, 9, false); /* a row of patches */
+    check_device(context, "vit-tiny", 15, 400, false);
     test_close_context(&context);
     return FINISH();
 }
