@@ -13,6 +13,8 @@
  *   - Every function that can fail returns a dvk_result and takes a `dvk_error *` (may be NULL) that receives the
  *     code and one sentence saying what was expected, what was found and what to do. On failure, outputs are
  *     untouched unless stated otherwise, and nothing is leaked.
+ *   - A NULL that is not allowed, an undeclared flag or enumerator: DVK_ERROR_INVALID_ARGUMENT from every function that
+ *     returns a dvk_result, also where its own list of errors does not say so.
  *   - Params structs: zero means default. `NULL` params = all defaults, where a function says so.
  *   - Create functions write the handle only on success. Destroy functions take the handle's address, set it to
  *     NULL, and accept a NULL handle.
@@ -135,7 +137,7 @@ typedef struct dvk_context_params {
     dvk_log_callback log; /* may be NULL */
     void *log_user;
     dvk_log_level log_level; /* messages above this level are not formatted */
-    /* Where the pipeline cache is kept between runs: an existing or creatable directory, or NULL for no cache. The
+    /* Where the pipeline cache is kept between runs: an existing or creatable directory; NULL or "" for no cache. The
      * file is ignored and rebuilt when it is damaged or of another driver; failing to write it is never an error. */
     const char *cache_dir;
     /* Ask for VK_LAYER_KHRONOS_validation with synchronisation validation; its messages arrive at `log` as errors.
@@ -185,16 +187,21 @@ DVK_API void dvk_image_free(dvk_image *image);
 typedef enum dvk_precision {
     DVK_PRECISION_AUTO = 0, /* as the checkpoint stores its matrices: F16 files fp16, F32 and BF16 files fp32 */
     DVK_PRECISION_FP32 = 1,
-    DVK_PRECISION_FP16 = 2 /* matrices stored as fp16 on the device; arithmetic stays fp32 */
+    DVK_PRECISION_FP16 = 2, /* matrices stored as fp16 on the device; arithmetic stays fp32 */
+    DVK_PRECISION_INT8 = 3  /* matrices stored as int8 with one scale for each output channel, made at load (symmetric,
+                               to nearest); a quarter of fp32's memory; arithmetic stays fp32 */
 } dvk_precision;
 
 typedef struct dvk_model dvk_model;
 
 typedef struct dvk_model_params {
-    /* A directory as the Hugging Face hub lays it out (config.json, preprocessor_config.json, model.safetensors), or
-     * the path of a .safetensors file whose neighbours are the other two. NULL: from memory, below. */
+    /* A directory as the Hugging Face hub lays it out: config.json, preprocessor_config.json, and the weights as
+     * model.safetensors, as the shards of model.safetensors.index.json, or as torch's pytorch_model.bin. Or the path of
+     * one of these or of any file of torch.save(), whose neighbours are the other two; an original checkpoint of
+     * facebookresearch/dino or dinov2 (.pth) needs neither. Nothing in torch's files is executed. NULL: from memory,
+     * below. */
     const char *path;
-    /* From memory, all three or none; used only during the call. */
+    /* From memory, all three or none; used only during the call. safetensors may also be a file of torch.save(). */
     const void *config_json, *preprocessor_json, *safetensors;
     size_t config_json_size, preprocessor_json_size, safetensors_size;
     const char *name; /* for messages and info; NULL: the path, or "memory" */
@@ -262,7 +269,7 @@ DVK_API void dvk_preprocess_size(const dvk_model *model, const dvk_preprocess_pa
 /* Resizes and normalises as the model's preprocessor_config.json says, bit for bit as transformers' Pillow processor.
  * DINOv3's processor never rounds to bytes: its values are met to 1e-6, and `order` has no meaning.
  * pixel_values: [3][height][width] of dvk_preprocess_size(). resized (may be NULL): the resized, not normalised bytes,
- * [height][width][3], for drawing over. Runs on the CPU. Any thread. Errors: OUT_OF_HOST_MEMORY. */
+ * [height][width][3], for drawing over. Runs on the CPU. Any thread. Errors: INVALID_ARGUMENT, OUT_OF_HOST_MEMORY. */
 DVK_API dvk_result dvk_preprocess(const dvk_model *model, const dvk_preprocess_params *params, const dvk_image *image,
                                   float *pixel_values, uint8_t *resized, dvk_error *error);
 
@@ -317,6 +324,21 @@ typedef struct dvk_session_info {
     uint64_t host_bytes;              /* of which mapped for input and output */
     double prepare_ms;                /* creating pipelines, memory and the recording */
 } dvk_session_info;
+
+/* What a session would compute and need, as dvk_session_info tells it of one that exists. */
+typedef struct dvk_estimate {
+    uint32_t batch, width, height;
+    uint32_t grid_width, grid_height;
+    uint32_t tokens;
+    uint64_t flops;
+    uint64_t weight_bytes[4]; /* device memory of the weights by dvk_precision; [AUTO]: as the model was loaded */
+    uint64_t session_bytes;   /* device memory of the session, what is mapped for input and output included */
+} dvk_estimate;
+
+/* Needs no device: the model may have been loaded without a context. params may be NULL. A device's own rounding of
+ * allocations is not in it. Errors: INVALID_ARGUMENT and UNSUPPORTED as dvk_session_create(), OUT_OF_HOST_MEMORY. */
+DVK_API dvk_result dvk_model_estimate(const dvk_model *model, const dvk_session_params *params, dvk_estimate *estimate,
+                                      dvk_error *error);
 
 /* Allocates, writes descriptor sets, and records the pass once. params may be NULL.
  * Errors: INVALID_ARGUMENT, UNSUPPORTED (beyond a limit of the device; the message says which), OUT_OF_*_MEMORY,

@@ -44,7 +44,7 @@ static dvk_result allocate(dvk_context *context, dvk_buffer_use use, const char 
     if (result == VK_ERROR_OUT_OF_DEVICE_MEMORY || result == VK_ERROR_OUT_OF_HOST_MEMORY)
         return dvk_fail(error, DVK_ERROR_OUT_OF_DEVICE_MEMORY,
                         "the device %s has no %llu MiB left for %s: use a smaller size or batch, or fp16 weights",
-                        context->info.name, (unsigned long long)((needs.size >> 20) + 1), what);
+                        context->info.name, (unsigned long long)((needs.size + 0xfffff) >> 20), what);
     dvk_result status = dvk_check_vulkan(result, "vkAllocateMemory", error);
     if (status != DVK_OK)
         return status;

@@ -1,5 +1,7 @@
 #include "cache_file.h"
 
+#include "map_file.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -57,29 +59,16 @@ static cache_header make_header(const dvk_context *context, const void *blob, si
     return header;
 }
 
-/* The blob, to be freed, or NULL. */
-static void *read_blob(const dvk_context *context, size_t *size) {
-    FILE *file = fopen(context->cache_path, "rb");
-    if (!file)
-        return NULL;
+/* The blob inside the mapped file, or NULL where the file is not what this device and library wrote. */
+static const void *find_blob(const dvk_context *context, const dvk_mapping *file, size_t *size) {
     cache_header header;
-    void *blob = NULL;
-    if (fread(&header, sizeof(header), 1, file) == 1 && header.magic == CACHE_MAGIC && header.size <= CACHE_LIMIT)
-        blob = malloc(header.size ? (size_t)header.size : 1);
-    if (blob && (fread(blob, 1, (size_t)header.size, file) != header.size || fgetc(file) != EOF)) {
-        free(blob);
-        blob = NULL;
-    }
-    fclose(file);
-    if (!blob)
+    if (file->size < sizeof(header) || file->size - sizeof(header) > CACHE_LIMIT)
         return NULL;
-    cache_header expected = make_header(context, blob, (size_t)header.size);
-    if (memcmp(&header, &expected, sizeof(header)) != 0) {
-        free(blob);
-        return NULL;
-    }
-    *size = (size_t)header.size;
-    return blob;
+    memcpy(&header, file->data, sizeof(header));
+    const void *blob = (const uint8_t *)file->data + sizeof(header);
+    *size = file->size - sizeof(header);
+    cache_header expected = make_header(context, blob, *size);
+    return memcmp(&header, &expected, sizeof(header)) == 0 ? blob : NULL;
 }
 
 static void make_directories(char *path) {
@@ -92,8 +81,9 @@ static void make_directories(char *path) {
 
 dvk_result dvk_pipeline_cache_open(dvk_context *context, const char *directory, dvk_error *error) {
     size_t size = 0;
-    void *blob = NULL;
-    if (directory) {
+    const void *blob = NULL;
+    dvk_mapping file = {0};
+    if (directory && *directory) {
         size_t capacity = strlen(directory) + 64;
         context->cache_path = malloc(capacity);
         if (!context->cache_path)
@@ -102,25 +92,29 @@ dvk_result dvk_pipeline_cache_open(dvk_context *context, const char *directory, 
         for (unsigned i = 0; i < VK_UUID_SIZE; i++)
             length += snprintf(context->cache_path + length, capacity - (size_t)length, "%02x", context->info.uuid[i]);
         snprintf(context->cache_path + length, capacity - (size_t)length, ".bin");
-        blob = read_blob(context, &size);
+        if (dvk_map_file(context->cache_path, &file, NULL) == DVK_OK)
+            blob = find_blob(context, &file, &size);
         dvk_log_message(&context->log, DVK_LOG_INFO, "pipeline cache %s: %s", context->cache_path,
                         blob ? "read" : "nothing usable there");
     }
-    VkPipelineCacheCreateInfo info = {
-        .sType = VK_STRUCTURE_TYPE_PIPELINE_CACHE_CREATE_INFO, .initialDataSize = size, .pInitialData = blob};
+    VkPipelineCacheCreateInfo info = {.sType = VK_STRUCTURE_TYPE_PIPELINE_CACHE_CREATE_INFO,
+                                      .initialDataSize = blob ? size : 0,
+                                      .pInitialData = blob};
     VkResult result = context->vk.vkCreatePipelineCache(context->device, &info, NULL, &context->pipeline_cache);
     if (result != VK_SUCCESS && blob) {
         info.initialDataSize = 0;
+        info.pInitialData = NULL;
         result = context->vk.vkCreatePipelineCache(context->device, &info, NULL, &context->pipeline_cache);
     } else if (blob) {
         context->cache_checksum = checksum(blob, size);
     }
-    free(blob);
+    dvk_unmap_file(&file);
     return dvk_check_vulkan(result, "vkCreatePipelineCache", error);
 }
 
+/* Only a new file ("x"): whatever has this name already, another writer may be at work on it. */
 static bool write_file(const char *path, const cache_header *header, const void *blob, size_t size) {
-    FILE *file = fopen(path, "wb");
+    FILE *file = fopen(path, "wbx");
     if (!file)
         return false;
     bool good = fwrite(header, sizeof(*header), 1, file) == 1 && fwrite(blob, 1, size, file) == size;
@@ -129,8 +123,11 @@ static bool write_file(const char *path, const cache_header *header, const void 
     good = good && fsync(fileno(file)) == 0;
 #endif
     good &= fclose(file) == 0;
-    if (!good)
+    if (!good) {
+        int reason = errno;
         remove(path);
+        errno = reason;
+    }
     return good;
 }
 
@@ -142,13 +139,27 @@ static bool replace_file(const char *from, const char *to) {
 #endif
 }
 
+static bool save_file(const char *path, const char *temporary, const cache_header *header, const void *blob,
+                      size_t size) {
+    if (!write_file(temporary, header, blob, size))
+        return false;
+    if (replace_file(temporary, path))
+        return true;
+    int reason = errno;
+    remove(temporary);
+    errno = reason;
+    return false;
+}
+
 void dvk_pipeline_cache_save(dvk_context *context) {
-    if (!context->cache_path || !context->pipeline_cache)
+    /* Asking the driver costs a copy of the whole cache: not after every run. */
+    if (!context->cache_path || !context->new_pipelines)
         return;
+    context->new_pipelines = false;
     size_t size = 0;
     if (context->vk.vkGetPipelineCacheData(context->device, context->pipeline_cache, &size, NULL) != VK_SUCCESS)
         return;
-    size_t path_size = strlen(context->cache_path) + 32;
+    size_t path_size = strlen(context->cache_path) + 64;
     char *temporary = malloc(path_size);
     void *blob = malloc(size ? size : 1);
     if (!temporary || !blob ||
@@ -160,21 +171,19 @@ void dvk_pipeline_cache_save(dvk_context *context) {
     cache_header header = make_header(context, blob, size);
     if (header.checksum != context->cache_checksum) {
         make_directories(context->cache_path);
-        /* Unique per context, so that two processes never write the same file; the last one to rename wins. */
+        /* Of this process and context; should a name be taken all the same (by a process of another container, say),
+         * then the file is the other's. The last one to rename wins. */
 #ifdef _WIN32
         unsigned long process = GetCurrentProcessId();
 #else
         unsigned long process = (unsigned long)getpid();
 #endif
-        snprintf(temporary, path_size, "%s.%lx-%x", context->cache_path, process,
-                 (unsigned)((uintptr_t)context >> 4 & 0xffffff));
-        if (write_file(temporary, &header, blob, size) && replace_file(temporary, context->cache_path)) {
+        snprintf(temporary, path_size, "%s.%lx-%p", context->cache_path, process, (void *)context);
+        if (save_file(context->cache_path, temporary, &header, blob, size))
             context->cache_checksum = header.checksum;
-        } else {
+        else
             dvk_log_message(&context->log, DVK_LOG_WARNING, "the pipeline cache %s cannot be written: %s",
                             context->cache_path, strerror(errno));
-            remove(temporary);
-        }
     }
     free(temporary);
     free(blob);

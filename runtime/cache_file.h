@@ -5,10 +5,12 @@
 
 #include "context.h"
 
-/* Sets context->cache_path from the directory (created if need be) and context->pipeline_cache from the file there. */
+/* Sets context->cache_path from the directory (created when something is saved; NULL or "": no file) and
+ * context->pipeline_cache from the file there. */
 dvk_result dvk_pipeline_cache_open(dvk_context *context, const char *directory, dvk_error *error);
 
-/* Writes the cache if it changed since it was read or written. Failing is logged, not reported. */
+/* Writes the cache if it changed since it was read or written: call it after the first run of new pipelines, as some
+ * drivers compile at the first dispatch. Failing is logged, not reported. */
 void dvk_pipeline_cache_save(dvk_context *context);
 
 #endif

@@ -4,6 +4,7 @@
 #define DVK_CHECKPOINT_H_
 
 #include "architecture.h"
+#include "model_files.h"
 #include "preprocess.h"
 #include "safetensors.h"
 
@@ -86,8 +87,7 @@ typedef struct dvk_checkpoint {
 
     /* what holds the memory; private to checkpoint.c */
     dvk_safetensors file;
-    void *mapping;
-    size_t mapping_size;
+    dvk_model_files files;
 } dvk_checkpoint;
 
 /* params->path or the three memory blocks; the other fields are ignored. Finite values are the caller's business. */

@@ -64,6 +64,7 @@ struct dvk_context {
     VkPipelineCache pipeline_cache;
     char *cache_path;        /* NULL: not kept on disk */
     uint64_t cache_checksum; /* of what the file holds; 0: nothing */
+    bool new_pipelines;      /* made since the cache was saved */
     dvk_pipeline *pipelines; /* a list; freed with the context */
 };
 

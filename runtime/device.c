@@ -1,7 +1,6 @@
 /* Which devices there are, what they can do, and which one a user means. */
 #include "context.h"
 
-#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -127,11 +126,16 @@ static int rank(const dvk_device_info *info) {
     return info->usable ? by_type[info->type] : 0;
 }
 
+/* Not tolower(): that is the host's locale's, and a Turkish one does not turn I into i. */
+static char lower(char c) {
+    return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
+}
+
 static bool contains_ignoring_case(const char *text, const char *part) {
     size_t length = strlen(part);
     for (; *text; text++) {
         size_t i = 0;
-        while (i < length && text[i] && tolower((unsigned char)text[i]) == tolower((unsigned char)part[i]))
+        while (i < length && text[i] && lower(text[i]) == lower(part[i]))
             i++;
         if (i == length)
             return true;
@@ -147,7 +151,7 @@ static bool parse_uuid(const char *text, uint8_t uuid[16]) {
         if (*text == '-')
             continue;
         const char *hex = "0123456789abcdef";
-        const char *digit = strchr(hex, tolower((unsigned char)*text));
+        const char *digit = strchr(hex, lower(*text));
         if (!digit || digits == 32)
             return false;
         uuid[digits / 2] = (uint8_t)(uuid[digits / 2] << 4 | (digit - hex));
@@ -161,7 +165,7 @@ static bool parse_index(const char *text, uint32_t *index) {
         return false;
     *index = 0;
     for (; *text; text++) {
-        if (!isdigit((unsigned char)*text))
+        if (*text < '0' || *text > '9')
             return false;
         *index = *index * 10 + (uint32_t)(*text - '0');
     }

@@ -13,8 +13,12 @@ dvk_result dvk_fail(dvk_error *error, dvk_result code, const char *format, ...) 
         error->code = code;
         if (length < 0)
             error->message[0] = '\0';
-        else if ((size_t)length >= sizeof(error->message))
-            memcpy(error->message + sizeof(error->message) - 4, "...", 4);
+        else if ((size_t)length >= sizeof(error->message)) {
+            size_t end = sizeof(error->message) - 4;
+            while (end && ((unsigned char)error->message[end] & 0xc0) == 0x80) /* not amid a UTF-8 sequence */
+                end--;
+            memcpy(error->message + end, "...", 4);
+        }
     }
     return code;
 }

@@ -158,10 +158,21 @@ static dvk_result turn(dvk_image *image, int orientation, dvk_error *error) {
     return DVK_OK;
 }
 
+static dvk_result check_arguments(const char *function, bool source, uint32_t flags, const dvk_image *image,
+                                  dvk_error *error) {
+    if (!source || !image)
+        return dvk_fail(error, DVK_ERROR_INVALID_ARGUMENT, "%s: the source or image is NULL", function);
+    if (flags & ~(uint32_t)DVK_IMAGE_IGNORE_ORIENTATION)
+        return dvk_fail(error, DVK_ERROR_INVALID_ARGUMENT, "%s: unknown flags in 0x%x", function, flags);
+    return DVK_OK;
+}
+
 dvk_result dvk_image_decode(const void *bytes, size_t size, const char *name, uint32_t flags, dvk_image *image,
                             dvk_error *error) {
     const dvk_image_file file = {bytes, size, name ? name : "image"};
-    dvk_result result = check_format(file.bytes, size, file.name, error);
+    dvk_result result = check_arguments("dvk_image_decode", bytes || !size, flags, image, error);
+    if (result == DVK_OK)
+        result = check_format(file.bytes, size, file.name, error);
     if (result != DVK_OK)
         return result;
 
@@ -243,6 +254,9 @@ static dvk_result read_stream(FILE *stream, const char *path, uint8_t **bytes, s
 }
 
 dvk_result dvk_image_load(const char *path, uint32_t flags, dvk_image *image, dvk_error *error) {
+    const dvk_result checked = check_arguments("dvk_image_load", path, flags, image, error);
+    if (checked != DVK_OK)
+        return checked;
     struct stat status;
     if (stat(path, &status))
         return fail_read(path, errno, error);

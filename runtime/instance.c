@@ -106,6 +106,10 @@ static dvk_result create_instance(bool validation, const dvk_log *log, dvk_insta
         return dvk_fail(error, DVK_ERROR_NO_VULKAN,
                         "no Vulkan driver on this machine: install your GPU's, or the software driver of the package "
                         "mesa-vulkan-drivers, and see what vulkaninfo says");
+    if (result == VK_ERROR_OUT_OF_HOST_MEMORY) /* which loaders also say of a manifest that is no JSON */
+        return dvk_fail(error, DVK_ERROR_OUT_OF_HOST_MEMORY,
+                        "vkCreateInstance: the Vulkan loader is out of memory, or a driver's manifest (a .json file in "
+                        "vulkan/icd.d or in VK_DRIVER_FILES) is damaged: VK_LOADER_DEBUG=all tells which");
     dvk_result status = dvk_check_vulkan(result, "vkCreateInstance", error);
     if (status != DVK_OK)
         return status;

@@ -24,7 +24,9 @@ dvk_result dvk_json_parse_object(const void *bytes, size_t size, const char *pat
     json_error_t reason;
     /* Jansson refuses a NULL buffer even where the size is 0. */
     json_t *root = json_loadb(size ? bytes : "", size, JSON_REJECT_DUPLICATES, &reason);
-    if (!root && json_error_code(&reason) == json_error_out_of_memory)
+    /* Jansson says nothing at all where its tree found no memory. Where a string found none, it takes that for a wrong
+     * token, and so do we. */
+    if (!root && (json_error_code(&reason) == json_error_out_of_memory || !reason.text[0]))
         return dvk_fail(error, DVK_ERROR_OUT_OF_HOST_MEMORY, "out of memory: the %zu bytes of JSON in %s do not fit",
                         size, path);
     if (!root)

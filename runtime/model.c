@@ -19,6 +19,20 @@ static const char *dtype_name(dvk_dtype dtype) {
     return "?";
 }
 
+static dvk_weight_type weight_type(dvk_precision precision, const dvk_checkpoint *checkpoint) {
+    if (precision == DVK_PRECISION_AUTO)
+        precision = checkpoint->matrix_dtype == DVK_DTYPE_F16 ? DVK_PRECISION_FP16 : DVK_PRECISION_FP32;
+    return precision == DVK_PRECISION_INT8   ? DVK_WEIGHT_INT8
+           : precision == DVK_PRECISION_FP16 ? DVK_WEIGHT_FP16
+                                             : DVK_WEIGHT_FP32;
+}
+
+static dvk_precision precision_of(dvk_weight_type type) {
+    return type == DVK_WEIGHT_INT8   ? DVK_PRECISION_INT8
+           : type == DVK_WEIGHT_FP16 ? DVK_PRECISION_FP16
+                                     : DVK_PRECISION_FP32;
+}
+
 static void fill_info(dvk_model *model, const dvk_checkpoint *checkpoint) {
     const dvk_vit_config *config = &checkpoint->config;
     dvk_model_info *info = &model->info;
@@ -41,7 +55,7 @@ static void fill_info(dvk_model *model, const dvk_checkpoint *checkpoint) {
                                                                   : config->family->pooled != DVK_POOLED_NONE;
     info->label_count = config->label_count;
     info->embedding_size = config->projection_size;
-    info->precision = model->weights.type == DVK_WEIGHT_FP16 ? DVK_PRECISION_FP16 : DVK_PRECISION_FP32;
+    info->precision = precision_of(model->weights.type);
     snprintf(info->stored_dtype, sizeof(info->stored_dtype), "%s", dtype_name(checkpoint->matrix_dtype));
     info->parameters = checkpoint->parameters;
     info->device_bytes = model->weights.device_bytes;
@@ -58,7 +72,7 @@ dvk_result dvk_model_load(dvk_context *context, const dvk_model_params *params, 
     if (!params || !model_out)
         return dvk_fail(error, DVK_ERROR_INVALID_ARGUMENT, "dvk_model_load: params or model is NULL");
     if (params->precision != DVK_PRECISION_AUTO && params->precision != DVK_PRECISION_FP32 &&
-        params->precision != DVK_PRECISION_FP16)
+        params->precision != DVK_PRECISION_FP16 && params->precision != DVK_PRECISION_INT8)
         return dvk_fail(error, DVK_ERROR_INVALID_ARGUMENT, "dvk_model_load: %d is no dvk_precision",
                         (int)params->precision);
     dvk_checkpoint checkpoint;
@@ -70,12 +84,11 @@ dvk_result dvk_model_load(dvk_context *context, const dvk_model_params *params, 
         dvk_checkpoint_close(&checkpoint);
         return dvk_fail_memory(error, sizeof(*model));
     }
-    bool half = params->precision == DVK_PRECISION_FP16 ||
-                (params->precision == DVK_PRECISION_AUTO && checkpoint.matrix_dtype == DVK_DTYPE_F16);
     model->context = context;
     model->config = checkpoint.config;
     model->preprocess = checkpoint.preprocess;
-    status = dvk_weights_create(context, &checkpoint, half ? DVK_WEIGHT_FP16 : DVK_WEIGHT_FP32, &model->weights, error);
+    status =
+        dvk_weights_create(context, &checkpoint, weight_type(params->precision, &checkpoint), &model->weights, error);
     if (status == DVK_OK) {
         fill_info(model, &checkpoint);
         checkpoint.config.labels = NULL; /* the model's now */
@@ -123,6 +136,12 @@ dvk_result dvk_preprocess(const dvk_model *model, const dvk_preprocess_params *p
         return dvk_fail(error, DVK_ERROR_INVALID_ARGUMENT, "dvk_preprocess: model, image or pixel_values is NULL");
     if (!params)
         params = &defaults;
+    if (!params->width != !params->height)
+        return dvk_fail(error, DVK_ERROR_INVALID_ARGUMENT,
+                        "dvk_preprocess: width %u and height %u: give both, or neither", params->width, params->height);
+    if (params->order != DVK_RESIZE_NEWEST && params->order != DVK_RESIZE_CLASSIC)
+        return dvk_fail(error, DVK_ERROR_INVALID_ARGUMENT, "dvk_preprocess: %d is no dvk_resize_order",
+                        (int)params->order);
     return dvk_preprocess_image(&model->preprocess, params->width, params->height, params->order, image, pixel_values,
                                 resized, error);
 }

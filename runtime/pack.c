@@ -15,7 +15,8 @@ uint32_t dvk_matrix_stride(const dvk_matrix *matrix) {
 }
 
 size_t dvk_matrix_row_bytes(const dvk_matrix *matrix) {
-    return (size_t)dvk_matrix_stride(matrix) * (matrix->type == DVK_WEIGHT_FP16 ? 2 : 4);
+    static const size_t bytes[] = {[DVK_WEIGHT_FP32] = 4, [DVK_WEIGHT_FP16] = 2, [DVK_WEIGHT_INT8] = 1};
+    return dvk_matrix_stride(matrix) * bytes[matrix->type];
 }
 
 size_t dvk_matrix_bias_bytes(const dvk_matrix *matrix) {
@@ -23,7 +24,9 @@ size_t dvk_matrix_bias_bytes(const dvk_matrix *matrix) {
 }
 
 uint64_t dvk_matrix_bytes(const dvk_matrix *matrix) {
-    return (uint64_t)dvk_matrix_row_bytes(matrix) * dvk_matrix_depth(matrix) + dvk_matrix_bias_bytes(matrix);
+    uint32_t float_rows = matrix->type == DVK_WEIGHT_INT8 ? 2 : 1;
+    return (uint64_t)dvk_matrix_row_bytes(matrix) * dvk_matrix_depth(matrix) +
+           float_rows * dvk_matrix_bias_bytes(matrix);
 }
 
 dvk_result dvk_refuse_value(const char *file, const dvk_tensor *tensor, uint64_t element, float value,
@@ -46,14 +49,40 @@ static float scale_of(const dvk_linear *linear, float factor, uint32_t output) {
     return scale * factor;
 }
 
-dvk_result dvk_pack_rows(const dvk_matrix *matrix, uint32_t first_row, uint32_t rows, float *scratch, void *packed,
-                         dvk_error *error) {
+void dvk_pack_scales(const dvk_matrix *matrix, float *scratch, float *scales) {
+    const uint32_t inputs = matrix->parts[0]->inputs, outputs = matrix->parts[0]->outputs;
+    memset(scales, 0, dvk_matrix_bias_bytes(matrix));
+    for (uint32_t part = 0; part < matrix->count; part++) {
+        const dvk_linear *linear = matrix->parts[part];
+        const uint64_t row_length = linear->weight->elements / linear->weight->shape[0];
+        for (uint32_t output = 0; output < outputs; output++) {
+            const uint64_t first = (linear->first_output + (uint64_t)output) * row_length + linear->first_input;
+            float largest = 0;
+            for (uint32_t row = 0; row < inputs; row += DVK_PACK_ROWS) {
+                uint32_t rows = inputs - row < DVK_PACK_ROWS ? inputs - row : DVK_PACK_ROWS;
+                dvk_tensor_to_float(linear->weight, first + row, rows, scratch);
+                for (uint32_t i = 0; i < rows; i++)
+                    largest = fmaxf(largest, fabsf(scratch[i])); /* a NaN is passed over here and refused later */
+            }
+            scales[(size_t)part * outputs + output] =
+                largest * fabsf(scale_of(linear, matrix->factors[part], output)) / 127;
+        }
+    }
+}
+
+static int8_t quantise(float value, float scale) {
+    return scale > 0 ? (int8_t)lrintf(fmaxf(-127, fminf(127, value / scale))) : 0;
+}
+
+dvk_result dvk_pack_rows(const dvk_matrix *matrix, uint32_t first_row, uint32_t rows, float *scratch,
+                         const float *scales, void *packed, dvk_error *error) {
     uint32_t stride = dvk_matrix_stride(matrix);
     bool half = matrix->type == DVK_WEIGHT_FP16;
     /* Half the largest step beyond 65504 still rounds to it. */
     float limit = half ? 65519.996f : INFINITY;
     float *floats = packed;
     uint16_t *halves = packed;
+    int8_t *bytes = packed;
     memset(packed, 0, dvk_matrix_row_bytes(matrix) * rows);
     uint32_t inputs = matrix->parts[0]->inputs, outputs = matrix->parts[0]->outputs;
     uint32_t present = first_row < inputs ? inputs - first_row : 0;
@@ -76,6 +105,8 @@ dvk_result dvk_pack_rows(const dvk_matrix *matrix, uint32_t first_row, uint32_t 
                     return dvk_refuse_value(matrix->file, tensor, first + row, scratch[row], error);
                 if (half)
                     halves[(size_t)row * stride + column] = dvk_float_to_half(value);
+                else if (matrix->type == DVK_WEIGHT_INT8)
+                    bytes[(size_t)row * stride + column] = quantise(value, scales[column]);
                 else
                     floats[(size_t)row * stride + column] = value;
             }

@@ -19,15 +19,19 @@ typedef struct dvk_matrix {
 
 uint32_t dvk_matrix_depth(const dvk_matrix *matrix);  /* inputs rounded up to 4: rows without the bias row */
 uint32_t dvk_matrix_stride(const dvk_matrix *matrix); /* columns rounded up to 64 */
-/* Bytes of one row, and of the bias row, which is always fp32. */
+/* Bytes of one row, and of a row of floats, which are the bias and int8's scales. */
 size_t dvk_matrix_row_bytes(const dvk_matrix *matrix);
 size_t dvk_matrix_bias_bytes(const dvk_matrix *matrix);
 uint64_t dvk_matrix_bytes(const dvk_matrix *matrix);
 
+/* int8 alone: for each column the scale that makes its largest magnitude 127; 0 for a column of zeros. */
+void dvk_pack_scales(const dvk_matrix *matrix, float *scratch, float *scales);
+
 /* Rows first_row .. first_row + rows - 1 (at most DVK_PACK_ROWS, all below depth) into `packed`. `scratch` holds
- * DVK_PACK_ROWS floats. Refuses what is not finite, or is beyond fp16 where that is the type. */
-dvk_result dvk_pack_rows(const dvk_matrix *matrix, uint32_t first_row, uint32_t rows, float *scratch, void *packed,
-                         dvk_error *error);
+ * DVK_PACK_ROWS floats; `scales` is read for int8 only. Refuses what is not finite, or is beyond fp16 where that is the
+ * type. */
+dvk_result dvk_pack_rows(const dvk_matrix *matrix, uint32_t first_row, uint32_t rows, float *scratch,
+                         const float *scales, void *packed, dvk_error *error);
 dvk_result dvk_pack_bias(const dvk_matrix *matrix, float *packed, dvk_error *error);
 
 /* The sentence for a value that is not finite, or that fp16 cannot hold. */

@@ -144,6 +144,7 @@ dvk_result dvk_pipeline_get(dvk_context *context, const dvk_variant *variant, dv
     }
     pipeline->next = context->pipelines;
     context->pipelines = pipeline;
+    context->new_pipelines = true;
     *found = pipeline;
     return DVK_OK;
 }

@@ -305,8 +305,9 @@ dvk_result dvk_plan_create(const dvk_plan_request *request, dvk_plan *plan, dvk_
     uint64_t depth = dvk_round_up(3ull * config->patch_size * config->patch_size, 4);
     if (widest < depth)
         widest = depth;
-    if ((tokens + 64) * request->batch * widest > UINT32_MAX ||
-        3ull * request->width * request->height * request->batch > UINT32_MAX)
+    /* Divisions, because the products of numbers that a caller chose leave 64 bits, too. */
+    if ((uint64_t)request->width * request->height > UINT32_MAX / 3 / request->batch ||
+        tokens + 64 > UINT32_MAX / widest / request->batch)
         return dvk_fail(error, DVK_ERROR_UNSUPPORTED,
                         "%u images of %ux%u pixels are more than 2^32 numbers in one pass: use a smaller size or batch",
                         request->batch, request->width, request->height);

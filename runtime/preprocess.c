@@ -107,22 +107,15 @@ static void fill_table(const dvk_preprocess_config *config, int channel, float t
     }
 }
 
-/* Normalised from floats; there is no crop. */
+/* torch's steps for a float image, in double to the last one. */
 static dvk_result preprocess_float(const dvk_preprocess_config *config, const geometry *g, const dvk_image *image,
                                    float *pixel_values, dvk_error *error) {
+    const double factor = config->do_rescale ? config->rescale_factor : 1.0;
+    const dvk_result result =
+        dvk_resize_float(image, factor, g->width, g->height, config->resample, pixel_values, error);
     const size_t pixels = (size_t)g->width * g->height;
-    float *resized = malloc(pixels * 3 * sizeof(*resized));
-    if (!resized)
-        return dvk_fail_memory(error, pixels * 3 * sizeof(*resized));
-    const dvk_result result = dvk_resize_float(image->pixels, image->width, image->height, resized, g->width, g->height,
-                                               config->resample, error);
-    for (size_t i = 0; i < 3 * pixels && result == DVK_OK; i++) {
-        const double scale = config->do_rescale ? config->rescale_factor : 1;
-        const double mean = config->do_normalize ? config->mean[i % 3] : 0;
-        const double std = config->do_normalize ? config->std[i % 3] : 1;
-        pixel_values[i % 3 * pixels + i / 3] = (float)((resized[i] * scale - mean) / std);
-    }
-    free(resized);
+    for (size_t i = 0; i < 3 * pixels && result == DVK_OK && config->do_normalize; i++)
+        pixel_values[i] = (float)((pixel_values[i] - config->mean[i / pixels]) / config->std[i / pixels]);
     return result;
 }
 
@@ -138,11 +131,12 @@ dvk_result dvk_preprocess_image(const dvk_preprocess_config *config, uint32_t re
     if (pixels > SIZE_MAX / 16)
         return dvk_fail_memory(error, SIZE_MAX);
 
-    if (config->float_resize) { /* the bytes are for drawing over alone */
-        dvk_result drawn = resized ? resize_and_crop(config, &g, order, image, resized, error) : DVK_OK;
-        return drawn == DVK_OK ? preprocess_float(config, &g, image, pixel_values, error) : drawn;
+    if (config->resize_as_float) {
+        const dvk_result result = preprocess_float(config, &g, image, pixel_values, error);
+        if (result != DVK_OK || !resized)
+            return result;
+        return resize_and_crop(config, &g, order, image, resized, error);
     }
-
     uint8_t *bytes = resized ? resized : malloc((size_t)pixels * 3);
     if (!bytes)
         return dvk_fail_memory(error, (size_t)pixels * 3);

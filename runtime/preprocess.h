@@ -20,9 +20,10 @@ typedef struct dvk_preprocess_config {
     uint32_t shortest_edge; /* 0: width and height rule */
     uint32_t crop_width, crop_height;
     dvk_resample resample;
-    bool float_resize;     /* resized in floating point and never rounded to bytes, as DINOv3's processor does */
     double rescale_factor; /* 1/255 where the file has none */
     double mean[3], std[3];
+    bool resize_as_float; /* DINOv3: rescale, resize without rounding, normalise; else bytes are resized, as Pillow does
+                           */
 } dvk_preprocess_config;
 
 /* "bilinear" and the like; NULL for a number that is no filter. */
@@ -37,11 +38,6 @@ void dvk_preprocess_output_size(const dvk_preprocess_config *config, uint32_t re
 dvk_result dvk_preprocess_image(const dvk_preprocess_config *config, uint32_t request_width, uint32_t request_height,
                                 dvk_resize_order order, const dvk_image *image, float *pixel_values, uint8_t *resized,
                                 dvk_error *error);
-
-/* The antialiased resize of torchvision's for floats, bilinear or bicubic: Pillow's weights, neither weights nor
- * results rounded. target: [height][width][3], still from 0 to 255. */
-dvk_result dvk_resize_float(const uint8_t *source, uint32_t source_width, uint32_t source_height, float *target,
-                            uint32_t width, uint32_t height, dvk_resample filter, dvk_error *error);
 
 /* Pillow's resize of RGB bytes. source: [source_height][source_width][3]; target: [height][width][3]. */
 dvk_result dvk_resize(const uint8_t *source, uint32_t source_width, uint32_t source_height, uint8_t *target,

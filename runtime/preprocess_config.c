@@ -15,27 +15,30 @@ typedef struct processor_defaults {
     uint32_t crop;             /* 0: does not crop */
     dvk_resample resample;
     double mean[3], std[3];
+    bool resize_as_float;
 } processor_defaults;
 
 static const processor_defaults families[] = {
-    {"ViT", false, 224, 0, DVK_RESAMPLE_BILINEAR, {0.5, 0.5, 0.5}, {0.5, 0.5, 0.5}},
-    {"DeiT", false, 256, 224, DVK_RESAMPLE_BICUBIC, {0.5, 0.5, 0.5}, {0.5, 0.5, 0.5}},
+    {"ViT", false, 224, 0, DVK_RESAMPLE_BILINEAR, {0.5, 0.5, 0.5}, {0.5, 0.5, 0.5}, false},
+    {"DeiT", false, 256, 224, DVK_RESAMPLE_BICUBIC, {0.5, 0.5, 0.5}, {0.5, 0.5, 0.5}, false},
+    {"DINOv3ViT", false, 224, 0, DVK_RESAMPLE_BILINEAR, {0.485, 0.456, 0.406}, {0.229, 0.224, 0.225}, true},
     {"Bit",
      true,
      224,
      224,
      DVK_RESAMPLE_BICUBIC,
      {0.48145466, 0.4578275, 0.40821073},
-     {0.26862954, 0.26130258, 0.27577711}},
+     {0.26862954, 0.26130258, 0.27577711},
+     false},
     {"CLIP",
      true,
      224,
      224,
      DVK_RESAMPLE_BICUBIC,
      {0.48145466, 0.4578275, 0.40821073},
-     {0.26862954, 0.26130258, 0.27577711}},
-    {"Siglip", false, 224, 0, DVK_RESAMPLE_BICUBIC, {0.5, 0.5, 0.5}, {0.5, 0.5, 0.5}},
-    {"DINOv3ViT", false, 224, 0, DVK_RESAMPLE_BILINEAR, {0.485, 0.456, 0.406}, {0.229, 0.224, 0.225}},
+     {0.26862954, 0.26130258, 0.27577711},
+     false},
+    {"Siglip", false, 224, 0, DVK_RESAMPLE_BICUBIC, {0.5, 0.5, 0.5}, {0.5, 0.5, 0.5}, false},
 };
 
 /* NULL where the key is missing or null: newer releases write every key, null for "not set". */
@@ -67,8 +70,8 @@ static dvk_result find_family(const json_t *root, const char *path, const proces
     }
     return dvk_fail(
         error, DVK_ERROR_UNSUPPORTED,
-        "%s: \"%s\" is \"%s\", only the ViT, DeiT, Bit, CLIP, Siglip and DINOv3ViT image processors can be run", path,
-        key, dvk_quote(name).text);
+        "%s: \"%s\" is \"%s\", only the ViT, DeiT, DINOv3, Bit, CLIP and Siglip image processors can be run", path, key,
+        dvk_quote(name).text);
 }
 
 static dvk_result get_flag(const json_t *root, const char *key, const char *path, bool fallback, bool *value,
@@ -182,10 +185,10 @@ static dvk_result read_config(const json_t *root, const char *path, dvk_preproce
     if (result == DVK_OK)
         result = read_channels(root, "image_std", 1e-6, path, config->std, error);
     config->resample = (dvk_resample)resample;
-    config->float_resize = !strcmp(family->family, "DINOv3ViT");
-    if (result == DVK_OK && config->float_resize && config->do_center_crop)
+    config->resize_as_float = family->resize_as_float;
+    if (result == DVK_OK && config->resize_as_float && config->do_center_crop)
         result = dvk_fail(error, DVK_ERROR_UNSUPPORTED,
-                          "%s: \"do_center_crop\" is true, the DINOv3ViT processor is run without a crop", path);
+                          "%s: \"do_center_crop\" is true, DINOv3's processor never crops", path);
     return result;
 }
 

@@ -100,36 +100,46 @@ static void axis_copy(axis *a, uint32_t in, uint32_t out, uint32_t begin, uint32
     }
 }
 
-/* `scratch` holds a->stride doubles. */
-static void axis_filter(axis *a, uint32_t in, uint32_t out, uint32_t begin, uint32_t count, const filter_kernel *kernel,
-                        double *scratch) {
+uint32_t dvk_filter_taps(uint32_t in, uint32_t out, uint32_t index, dvk_resample filter, double *weights,
+                         uint32_t *first) {
+    const filter_kernel *kernel = &filter_kernels[filter];
     const double scale = (double)in / out;
     const double filter_scale = scale < 1.0 ? 1.0 : scale;
     const double support = kernel->support * filter_scale;
     const double inverse_scale = 1.0 / filter_scale;
+    const double center = ((double)index + 0.5) * scale;
+    int64_t low = (int64_t)(center - support + 0.5);
+    int64_t high = (int64_t)(center + support + 0.5);
+    if (low < 0)
+        low = 0;
+    if (high > in)
+        high = in;
 
+    const uint32_t taps = (uint32_t)(high - low);
+    double sum = 0.0;
+    for (uint32_t k = 0; k < taps; k++) {
+        weights[k] = kernel->function((k + (double)low - center + 0.5) * inverse_scale);
+        sum += weights[k];
+    }
+    for (uint32_t k = 0; k < taps && sum != 0.0; k++)
+        weights[k] /= sum;
+    *first = (uint32_t)low;
+    return taps;
+}
+
+size_t dvk_filter_most_taps(uint32_t in, uint32_t out, dvk_resample filter) {
+    const double scale = in > out ? (double)in / out : 1.0;
+    return (size_t)ceil(filter_kernels[filter].support * scale) * 2 + 1;
+}
+
+/* `scratch` holds a->stride doubles. */
+static void axis_filter(axis *a, uint32_t in, uint32_t out, uint32_t begin, uint32_t count, dvk_resample filter,
+                        double *scratch) {
     for (uint32_t i = 0; i < count; i++) {
-        const double center = ((double)begin + i + 0.5) * scale;
-        int64_t low = (int64_t)(center - support + 0.5);
-        int64_t high = (int64_t)(center + support + 0.5);
-        if (low < 0)
-            low = 0;
-        if (high > in)
-            high = in;
-
-        const uint32_t taps = (uint32_t)(high - low);
-        double sum = 0.0;
-        for (uint32_t k = 0; k < taps; k++) {
-            scratch[k] = kernel->function((k + (double)low - center + 0.5) * inverse_scale);
-            sum += scratch[k];
-        }
+        a->taps[i] = dvk_filter_taps(in, out, begin + i, filter, scratch, &a->first[i]);
         int32_t *weights = a->weights + i * a->stride;
-        for (uint32_t k = 0; k < taps; k++) {
-            const double weight = sum != 0.0 ? scratch[k] / sum : scratch[k];
-            weights[k] = (int32_t)((weight < 0.0 ? -0.5 : 0.5) + weight * (1 << PRECISION_BITS));
-        }
-        a->first[i] = (uint32_t)low;
-        a->taps[i] = taps;
+        for (uint32_t k = 0; k < a->taps[i]; k++)
+            weights[k] = (int32_t)((scratch[k] < 0.0 ? -0.5 : 0.5) + scratch[k] * (1 << PRECISION_BITS));
     }
 }
 
@@ -138,10 +148,8 @@ static dvk_result axis_init(axis *a, uint32_t in, uint32_t out, uint32_t begin, 
                             dvk_error *error) {
     memset(a, 0, sizeof(*a));
 
-    const filter_kernel *kernel = &filter_kernels[filter];
     const bool copy = filter == DVK_RESAMPLE_NEAREST || in == out; /* an axis that keeps its size is not filtered */
-    const double scale = in > out ? (double)in / out : 1.0;
-    const uint64_t stride = copy ? 1 : (uint64_t)ceil(kernel->support * scale) * 2 + 1;
+    const uint64_t stride = copy ? 1 : dvk_filter_most_taps(in, out, filter);
     const uint64_t bytes = count * stride * sizeof(*a->weights);
     if (stride > SIZE_MAX / sizeof(double) || bytes / stride / sizeof(*a->weights) != count || bytes > SIZE_MAX / 2)
         return dvk_fail_memory(error, SIZE_MAX);
@@ -160,7 +168,7 @@ static dvk_result axis_init(axis *a, uint32_t in, uint32_t out, uint32_t begin, 
     if (copy)
         axis_copy(a, in, out, begin, count);
     else
-        axis_filter(a, in, out, begin, count, kernel, scratch);
+        axis_filter(a, in, out, begin, count, filter, scratch);
     free(scratch);
 
     a->low = in;

@@ -15,4 +15,15 @@ dvk_result dvk_resize_window(const uint8_t *source, uint32_t source_width, uint3
                              uint32_t width, uint32_t height, const dvk_window *window, dvk_resample filter,
                              dvk_resize_order order, dvk_error *error);
 
+/* The filters themselves: output `index` of a pass from `in` to `out` samples is the sum of weights[k] * input[*first +
+ * k] over the returned number of taps, at most dvk_filter_most_taps(). Not for NEAREST. */
+uint32_t dvk_filter_taps(uint32_t in, uint32_t out, uint32_t index, dvk_resample filter, double *weights,
+                         uint32_t *first);
+size_t dvk_filter_most_taps(uint32_t in, uint32_t out, dvk_resample filter);
+
+/* Without rounding between: the bytes times `factor`, filtered in double, as torch's antialiased resize of a float
+ * image. planes: [3][height][width]. */
+dvk_result dvk_resize_float(const dvk_image *image, double factor, uint32_t width, uint32_t height, dvk_resample filter,
+                            float *planes, dvk_error *error);
+
 #endif

@@ -1,6 +1,7 @@
 #include "session.h"
 
 #include "cache_file.h"
+#include "commands.h"
 #include "upload.h"
 
 #include <stdlib.h>
@@ -39,9 +40,8 @@ static dvk_result check_outputs(const dvk_model *model, uint32_t outputs, dvk_er
     return DVK_OK;
 }
 
-static dvk_result make_plan(dvk_session *session, const dvk_session_params *params, dvk_error *error) {
-    const dvk_model *model = session->model;
-    const dvk_context *context = model->context;
+dvk_result dvk_session_plan(const dvk_model *model, const dvk_context *context, const dvk_session_params *params,
+                            dvk_plan *plan, uint32_t *outputs, dvk_error *error) {
     dvk_plan_request request = {
         .config = &model->config,
         .weights = &model->weights,
@@ -69,7 +69,7 @@ static dvk_result make_plan(dvk_session *session, const dvk_session_params *para
     dvk_result status = check_outputs(model, request.outputs, error);
     if (status != DVK_OK)
         return status;
-    session->outputs = request.outputs;
+    *outputs = request.outputs;
     for (uint32_t kernel = 0; kernel < DVK_KERNEL_COUNT; kernel++) {
         bool attention = kernel == DVK_KERNEL_ATTENTION || kernel == DVK_KERNEL_ATTENTION_ROW;
         status = dvk_variant_choose(context, (dvk_kernel)kernel,
@@ -78,25 +78,29 @@ static dvk_result make_plan(dvk_session *session, const dvk_session_params *para
         if (status != DVK_OK)
             return status;
     }
-    status = dvk_plan_create(&request, &session->plan, error);
-    for (uint32_t i = 0; i < session->plan.op_count && status == DVK_OK; i++) {
-        const dvk_op *op = &session->plan.ops[i];
+    status = dvk_plan_create(&request, plan, error);
+    for (uint32_t i = 0; i < plan->op_count && status == DVK_OK; i++) {
+        const dvk_op *op = &plan->ops[i];
         uint32_t grid[3];
         if (!dvk_fold_grid(op->push.groups.group_end, context->limits.maxComputeWorkGroupCount, grid))
             status = dvk_fail(error, DVK_ERROR_UNSUPPORTED,
                               "%s needs %u workgroups, more than the device dispatches: use a smaller size or batch",
                               op->label, op->push.groups.group_end);
     }
+    if (status != DVK_OK)
+        dvk_plan_free(plan);
     return status;
+}
+
+uint64_t dvk_session_row_bytes(const dvk_model *model, const dvk_plan *plan, uint32_t outputs, bool *whole_rows) {
+    *whole_rows = (outputs & (DVK_OUTPUT_BIT(DVK_OUTPUT_LAST_HIDDEN_STATE) | DVK_OUTPUT_BIT(DVK_OUTPUT_PATCHES))) != 0;
+    return 4ull * model->config.hidden_size * plan->batch * (*whole_rows ? plan->tokens : 1);
 }
 
 static dvk_result make_buffers(dvk_session *session, dvk_error *error) {
     dvk_context *context = session->model->context;
     const dvk_plan *plan = &session->plan;
-    uint64_t row_bytes = 4ull * session->model->config.hidden_size;
-    session->whole_rows =
-        (session->outputs & (DVK_OUTPUT_BIT(DVK_OUTPUT_LAST_HIDDEN_STATE) | DVK_OUTPUT_BIT(DVK_OUTPUT_PATCHES))) != 0;
-    session->results_offset = plan->batch * row_bytes * (session->whole_rows ? plan->tokens : 1);
+    session->results_offset = dvk_session_row_bytes(session->model, plan, session->outputs, &session->whole_rows);
     dvk_result status = DVK_OK;
     for (uint32_t i = 0; i < DVK_PLAN_OWN_BUFFERS && status == DVK_OK; i++)
         if (plan->buffer_bytes[i])
@@ -288,20 +292,7 @@ static void record_readback(const dvk_session *session, VkCommandBuffer commands
 
 static dvk_result record(dvk_session *session, dvk_error *error) {
     dvk_context *context = session->model->context;
-    VkCommandBufferAllocateInfo info = {
-        .sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_ALLOCATE_INFO,
-        .commandPool = context->command_pool,
-        .level = VK_COMMAND_BUFFER_LEVEL_PRIMARY,
-        .commandBufferCount = 1,
-    };
-    dvk_result status =
-        dvk_check_vulkan(context->vk.vkAllocateCommandBuffers(context->device, &info, &session->commands),
-                         "vkAllocateCommandBuffers", error);
-    if (status != DVK_OK)
-        return status;
-    VkCommandBufferBeginInfo begin = {.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO};
-    status =
-        dvk_check_vulkan(context->vk.vkBeginCommandBuffer(session->commands, &begin), "vkBeginCommandBuffer", error);
+    dvk_result status = dvk_commands_begin(context, 0, &session->commands, error);
     if (status != DVK_OK)
         return status;
     record_upload(session, session->commands);
@@ -342,7 +333,7 @@ dvk_result dvk_session_create(dvk_model *model, const dvk_session_params *params
     if (!session)
         return dvk_fail_memory(error, sizeof(*session));
     session->model = model;
-    dvk_result status = make_plan(session, params, error);
+    dvk_result status = dvk_session_plan(model, model->context, params, &session->plan, &session->outputs, error);
     if (status == DVK_OK)
         status = make_buffers(session, error);
     if (status == DVK_OK)
@@ -400,26 +391,14 @@ dvk_result dvk_session_run(dvk_session *session, const float *pixel_values, uint
         memcpy((uint8_t *)session->upload.mapped + image * session->plan.pixel_stride,
                pixel_values + image * image_floats, image_floats * sizeof(float));
     dvk_result status = dvk_buffer_flush(context, &session->upload, error);
-    if (status != DVK_OK)
-        return status;
-    VkSubmitInfo submit = {
-        .sType = VK_STRUCTURE_TYPE_SUBMIT_INFO, .commandBufferCount = 1, .pCommandBuffers = &session->commands};
-    status =
-        dvk_check_vulkan(context->vk.vkQueueSubmit(context->queue, 1, &submit, session->fence), "vkQueueSubmit", error);
     if (status == DVK_OK)
-        status = dvk_check_vulkan(context->vk.vkWaitForFences(context->device, 1, &session->fence, VK_TRUE, UINT64_MAX),
-                                  "vkWaitForFences", error);
-    if (status == DVK_OK)
-        status =
-            dvk_check_vulkan(context->vk.vkResetFences(context->device, 1, &session->fence), "vkResetFences", error);
+        status = dvk_commands_run(context, session->commands, session->fence, error);
     if (status == DVK_OK)
         status = dvk_buffer_invalidate(context, &session->readback, error);
     if (status != DVK_OK)
         return status;
     session->valid = count;
-    if (!session->cache_saved) /* here and not at creation: some drivers compile at the first dispatch */
-        dvk_pipeline_cache_save(context);
-    session->cache_saved = true;
+    dvk_pipeline_cache_save(context);
     return DVK_OK;
 }
 
@@ -434,9 +413,11 @@ uint32_t dvk_session_shape(const dvk_session *session, dvk_output output, uint32
 
 dvk_result dvk_session_read(const dvk_session *session, dvk_output output, uint32_t index, float *values,
                             size_t capacity, dvk_error *error) {
+    if (!session || !values)
+        return dvk_fail(error, DVK_ERROR_INVALID_ARGUMENT, "dvk_session_read: session or values is NULL");
     uint32_t shape[2] = {0, 0};
-    uint32_t rank = session ? dvk_session_shape(session, output, shape) : 0;
-    if (!rank || !values)
+    uint32_t rank = dvk_session_shape(session, output, shape);
+    if (!rank)
         return dvk_fail(error, DVK_ERROR_INVALID_ARGUMENT,
                         "dvk_session_read: output %d was not asked for when the session was created", (int)output);
     if (index >= session->valid)

@@ -9,7 +9,6 @@ struct dvk_session {
     dvk_session_info info;
     uint32_t outputs; /* DVK_OUTPUT_BIT()s asked for */
     uint32_t valid;   /* images of the last run; 0: nothing was run, or it failed */
-    bool cache_saved; /* the context's pipeline cache, after the first run */
 
     dvk_plan plan;
     dvk_buffer buffers[DVK_PLAN_OWN_BUFFERS];
@@ -23,5 +22,13 @@ struct dvk_session {
     VkCommandBuffer commands;
     VkFence fence;
 };
+
+/* The plan of a session with these params on a device of which only the limits, the class and the features are looked
+ * at; *outputs: those asked for, or the default. To be freed with dvk_plan_free(). */
+dvk_result dvk_session_plan(const dvk_model *model, const dvk_context *context, const dvk_session_params *params,
+                            dvk_plan *plan, uint32_t *outputs, dvk_error *error);
+
+/* How much of last_hidden_state is read back: every token, or the CLS rows alone. */
+uint64_t dvk_session_row_bytes(const dvk_model *model, const dvk_plan *plan, uint32_t outputs, bool *whole_rows);
 
 #endif

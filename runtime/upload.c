@@ -1,5 +1,7 @@
 #include "upload.h"
 
+#include "commands.h"
+
 #include <string.h>
 
 dvk_result dvk_uploader_open(dvk_context *context, dvk_uploader *uploader, dvk_error *error) {
@@ -30,27 +32,14 @@ static dvk_result begin(dvk_uploader *uploader, dvk_error *error) {
     /* The pool has no reset flag, as a session's recording is never reset: so a new command buffer each time. */
     context->vk.vkFreeCommandBuffers(context->device, context->command_pool, 1, &uploader->commands);
     uploader->commands = VK_NULL_HANDLE;
-    VkCommandBufferAllocateInfo info = {
-        .sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_ALLOCATE_INFO,
-        .commandPool = context->command_pool,
-        .level = VK_COMMAND_BUFFER_LEVEL_PRIMARY,
-        .commandBufferCount = 1,
-    };
     dvk_result status =
-        dvk_check_vulkan(context->vk.vkAllocateCommandBuffers(context->device, &info, &uploader->commands),
-                         "vkAllocateCommandBuffers", error);
-    if (status != DVK_OK)
-        return status;
-    VkCommandBufferBeginInfo begin_info = {.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO,
-                                           .flags = VK_COMMAND_BUFFER_USAGE_ONE_TIME_SUBMIT_BIT};
-    status = dvk_check_vulkan(context->vk.vkBeginCommandBuffer(uploader->commands, &begin_info), "vkBeginCommandBuffer",
-                              error);
+        dvk_commands_begin(context, VK_COMMAND_BUFFER_USAGE_ONE_TIME_SUBMIT_BIT, &uploader->commands, error);
     uploader->recording = status == DVK_OK;
     return status;
 }
 
-dvk_result dvk_upload(dvk_uploader *uploader, const void *bytes, VkDeviceSize size, const dvk_buffer *target,
-                      VkDeviceSize offset, dvk_error *error) {
+static dvk_result upload_piece(dvk_uploader *uploader, const uint8_t *bytes, VkDeviceSize size,
+                               const dvk_buffer *target, VkDeviceSize offset, dvk_error *error) {
     dvk_result status = DVK_OK;
     if (size > uploader->staging.size - uploader->used)
         status = dvk_upload_finish(uploader, error);
@@ -65,6 +54,16 @@ dvk_result dvk_upload(dvk_uploader *uploader, const void *bytes, VkDeviceSize si
     return DVK_OK;
 }
 
+dvk_result dvk_upload(dvk_uploader *uploader, const void *bytes, VkDeviceSize size, const dvk_buffer *target,
+                      VkDeviceSize offset, dvk_error *error) {
+    dvk_result status = DVK_OK;
+    for (VkDeviceSize done = 0; done < size && status == DVK_OK; done += DVK_STAGING_BYTES) {
+        VkDeviceSize piece = size - done < DVK_STAGING_BYTES ? size - done : DVK_STAGING_BYTES;
+        status = upload_piece(uploader, (const uint8_t *)bytes + done, piece, target, offset + done, error);
+    }
+    return status;
+}
+
 dvk_result dvk_upload_finish(dvk_uploader *uploader, dvk_error *error) {
     dvk_context *context = uploader->context;
     if (!uploader->recording)
@@ -75,18 +74,7 @@ dvk_result dvk_upload_finish(dvk_uploader *uploader, dvk_error *error) {
         dvk_check_vulkan(context->vk.vkEndCommandBuffer(uploader->commands), "vkEndCommandBuffer", error);
     if (status == DVK_OK)
         status = dvk_buffer_flush(context, &uploader->staging, error);
-    if (status != DVK_OK)
-        return status;
-    VkSubmitInfo submit = {
-        .sType = VK_STRUCTURE_TYPE_SUBMIT_INFO, .commandBufferCount = 1, .pCommandBuffers = &uploader->commands};
-    status = dvk_check_vulkan(context->vk.vkQueueSubmit(context->queue, 1, &submit, uploader->fence), "vkQueueSubmit",
-                              error);
     if (status == DVK_OK)
-        status =
-            dvk_check_vulkan(context->vk.vkWaitForFences(context->device, 1, &uploader->fence, VK_TRUE, UINT64_MAX),
-                             "vkWaitForFences", error);
-    if (status == DVK_OK)
-        status =
-            dvk_check_vulkan(context->vk.vkResetFences(context->device, 1, &uploader->fence), "vkResetFences", error);
+        status = dvk_commands_run(context, uploader->commands, uploader->fence, error);
     return status;
 }

@@ -18,8 +18,8 @@ typedef struct dvk_uploader {
 dvk_result dvk_uploader_open(dvk_context *context, dvk_uploader *uploader, dvk_error *error);
 void dvk_uploader_close(dvk_uploader *uploader);
 
-/* Copies `size` bytes (a multiple of 4, at most DVK_STAGING_BYTES) to `target` at `offset`. They are staged at once and
- * may reach the device later. */
+/* Copies `size` bytes (a multiple of 4) to `target` at `offset`. They have left `bytes` when this returns and may reach
+ * the device later. */
 dvk_result dvk_upload(dvk_uploader *uploader, const void *bytes, VkDeviceSize size, const dvk_buffer *target,
                       VkDeviceSize offset, dvk_error *error);
 

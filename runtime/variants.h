@@ -21,7 +21,9 @@ typedef enum dvk_kernel {
 typedef enum dvk_weight_type {
     DVK_WEIGHT_NONE, /* the kernel reads no matrix */
     DVK_WEIGHT_FP32, /* w as vec4[(depth + 1) * w_stride / 4] */
-    DVK_WEIGHT_FP16  /* rows 0..depth-1 as uvec2 (4 halves each, unpackHalf2x16), then the bias row as float bits */
+    DVK_WEIGHT_FP16, /* rows 0..depth-1 as uvec2 (4 halves each, unpackHalf2x16), then the bias row as float bits */
+    DVK_WEIGHT_INT8 /* rows 0..depth-1 as uint (4 signed bytes each), then a row of scales, one for each column, and the
+                       bias row, both as float bits: w[k][c] = byte[k][c] * scale[c] */
 } dvk_weight_type;
 
 /* Which devices a variant is meant for; both kinds must be right on every device. */

@@ -20,6 +20,8 @@ typedef struct builder {
     dvk_uploader *uploader; /* NULL when there is no device: check only */
     void *packed;           /* room for DVK_PACK_ROWS rows of the widest matrix, or its bias, or two norm vectors */
     size_t packed_bytes;
+    float *scales; /* int8: one for each column of the widest matrix */
+    size_t scales_bytes;
     float scratch[DVK_PACK_ROWS];
 } builder;
 
@@ -43,11 +45,12 @@ static dvk_result place(builder *build, VkDeviceSize size, uint32_t stride, dvk_
     return DVK_OK;
 }
 
-static dvk_result send(builder *build, const dvk_slice *slice, VkDeviceSize offset, size_t bytes, dvk_error *error) {
+static dvk_result send(builder *build, const dvk_slice *slice, VkDeviceSize offset, const void *values, size_t bytes,
+                       dvk_error *error) {
     if (!build->uploader)
         return DVK_OK;
-    return dvk_upload(build->uploader, build->packed, bytes, &build->weights->blocks[slice->block],
-                      slice->offset + offset, error);
+    return dvk_upload(build->uploader, values, bytes, &build->weights->blocks[slice->block], slice->offset + offset,
+                      error);
 }
 
 static dvk_result add_matrix(builder *build, dvk_matrix *matrix, dvk_slice *slice, dvk_error *error) {
@@ -58,19 +61,30 @@ static dvk_result add_matrix(builder *build, dvk_matrix *matrix, dvk_slice *slic
     if (!build->filling) {
         if (build->packed_bytes < row_bytes * DVK_PACK_ROWS)
             build->packed_bytes = row_bytes * DVK_PACK_ROWS;
+        if (build->scales_bytes < dvk_matrix_bias_bytes(matrix))
+            build->scales_bytes = dvk_matrix_bias_bytes(matrix);
         return place(build, dvk_matrix_bytes(matrix), dvk_matrix_stride(matrix), slice, error);
     }
+    if (matrix->type == DVK_WEIGHT_INT8)
+        dvk_pack_scales(matrix, build->scratch, build->scales);
     dvk_result status = DVK_OK;
+    VkDeviceSize offset = 0;
     for (uint32_t row = 0; row < depth && status == DVK_OK; row += DVK_PACK_ROWS) {
         uint32_t rows = depth - row < DVK_PACK_ROWS ? depth - row : DVK_PACK_ROWS;
-        status = dvk_pack_rows(matrix, row, rows, build->scratch, build->packed, error);
+        status = dvk_pack_rows(matrix, row, rows, build->scratch, build->scales, build->packed, error);
         if (status == DVK_OK)
-            status = send(build, slice, row * (VkDeviceSize)row_bytes, rows * row_bytes, error);
+            status = send(build, slice, offset, build->packed, rows * row_bytes, error);
+        offset += rows * row_bytes;
+    }
+    size_t float_bytes = dvk_matrix_bias_bytes(matrix);
+    if (status == DVK_OK && matrix->type == DVK_WEIGHT_INT8) {
+        status = send(build, slice, offset, build->scales, float_bytes, error);
+        offset += float_bytes;
     }
     if (status == DVK_OK)
         status = dvk_pack_bias(matrix, build->packed, error);
     if (status == DVK_OK)
-        status = send(build, slice, depth * (VkDeviceSize)row_bytes, dvk_matrix_bias_bytes(matrix), error);
+        status = send(build, slice, offset, build->packed, float_bytes, error);
     return status;
 }
 
@@ -95,7 +109,7 @@ static dvk_result add_norm(builder *build, const dvk_norm *norm, dvk_slice *slic
     if (status == DVK_OK)
         status = dvk_unpack_tensor(build->checkpoint->name, norm->bias, values + columns, error);
     if (status == DVK_OK)
-        status = send(build, slice, 0, 2 * columns * sizeof(float), error);
+        status = send(build, slice, 0, values, 2 * columns * sizeof(float), error);
     return status;
 }
 
@@ -152,7 +166,7 @@ static dvk_result add_probe(builder *build, const dvk_attention_pool *pool, dvk_
                               file, pool->query.weight->name, i);
     }
     free(probe);
-    return status == DVK_OK ? send(build, slice, 0, size * sizeof(float), error) : status;
+    return status == DVK_OK ? send(build, slice, 0, query, size * sizeof(float), error) : status;
 }
 
 static dvk_result add_pool(builder *build, const dvk_attention_pool *pool, dvk_pool_weights *weights,
@@ -203,6 +217,27 @@ static dvk_result walk(builder *build, dvk_error *error) {
     if (status == DVK_OK && checkpoint->pool.probe)
         status = add_pool(build, &checkpoint->pool, &weights->pool, error);
     return status == DVK_OK ? add_head(build, error) : status;
+}
+
+/* Lays the weights out for every type, and for their own at last: that is the one which is filled. */
+static dvk_result lay_out(builder *build, dvk_error *error) {
+    dvk_weights *weights = build->weights;
+    const dvk_weight_type own = weights->type;
+    const dvk_weight_type types[] = {DVK_WEIGHT_FP32, DVK_WEIGHT_FP16, DVK_WEIGHT_INT8, own};
+    for (uint32_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
+        weights->type = types[i];
+        build->block_count = 0;
+        build->packed_bytes = 0;
+        build->scales_bytes = 0;
+        dvk_result status = walk(build, error);
+        if (status != DVK_OK)
+            return status;
+        uint64_t sum = 0;
+        for (uint32_t block = 0; block < build->block_count; block++)
+            sum += build->block_sizes[block];
+        weights->packed_bytes[types[i]] = sum;
+    }
+    return DVK_OK;
 }
 
 /* Elements first .. first + count - 1 added to `values`; nothing where there is no tensor. */
@@ -271,8 +306,9 @@ static dvk_result allocate_blocks(dvk_context *context, builder *build, dvk_erro
 static dvk_result fill(dvk_context *context, builder *build, dvk_error *error) {
     build->filling = true;
     build->packed = malloc(build->packed_bytes);
-    if (!build->packed)
-        return dvk_fail_memory(error, build->packed_bytes);
+    build->scales = malloc(build->scales_bytes);
+    if (!build->packed || !build->scales)
+        return dvk_fail_memory(error, build->packed_bytes + build->scales_bytes);
     if (!context)
         return walk(build, error);
     dvk_result status = allocate_blocks(context, build, error);
@@ -303,10 +339,11 @@ dvk_result dvk_weights_create(dvk_context *context, const dvk_checkpoint *checkp
         build.alignment = context->limits.minStorageBufferOffsetAlignment;
     dvk_result status = copy_to_host(checkpoint, weights, error);
     if (status == DVK_OK)
-        status = walk(&build, error);
+        status = lay_out(&build, error);
     if (status == DVK_OK)
         status = fill(context, &build, error);
     free(build.packed);
+    free(build.scales);
     free(build.block_sizes);
     if (status != DVK_OK)
         dvk_weights_destroy(context, weights);

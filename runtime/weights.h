@@ -34,6 +34,7 @@ typedef struct dvk_weights {
     dvk_buffer *blocks;
     uint32_t block_count;
     uint64_t device_bytes;
+    uint64_t packed_bytes[DVK_WEIGHT_INT8 + 1]; /* what they take with matrices of each type, whatever `type` is */
 
     dvk_slice patch;      /* its bias row is zero: the bias is in the session's token table */
     dvk_slice first_norm; /* size 0 without one */

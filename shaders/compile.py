@@ -22,7 +22,7 @@ TARGET = "vulkan1.1"
 # kernel -> its storage buffers
 KERNELS = {"patchify": 2, "matmul": 4, "layernorm": 3, "attention": 4, "attention_row": 3, "mean": 2,
            "rotate": 2}
-WEIGHTS = ("none", "fp32", "fp16")
+WEIGHTS = ("none", "fp32", "fp16", "int8")
 CLASSES = ("gpu", "software")
 # feature -> the SPIR-V capabilities that it allows
 FEATURES = {

@@ -21,7 +21,7 @@ float sum_over_lanes(float value) {
 
 void main() {
     uint row = linear_group();
-    if (row >= push.group_end || row >= push.rows)
+    if (row >= push.group_end)
         return;
     uint columns4 = push.columns / 4;
     uint base = row * (push.in_stride / 4);

@@ -1,5 +1,5 @@
-// What all matmul kernels share: the buffers, the two kinds of weights, and the epilogue.
-// DVK_WEIGHT_FP16 chooses the weights: 0 float, 1 half.
+// What all matmul kernels share: the buffers but the first, the two kinds of weights, and the epilogue.
+// DVK_WEIGHT chooses the weights: 0 float, 1 half, 2 signed byte.
 
 #define DVK_KERNEL_MATMUL
 #include "common.glsl"
@@ -17,9 +17,6 @@ const uint RESIDUAL_IN_PLACE = 1;
 const uint RESIDUAL_TABLE = 2;
 const uint RESIDUAL_MULTIPLY = 3;
 
-layout(set = 0, binding = 0) readonly buffer Input {
-    vec4 a[];
-};
 layout(set = 0, binding = 2) readonly buffer Table {
     vec4 table[];
 };
@@ -27,7 +24,7 @@ layout(set = 0, binding = 3) buffer Output {
     vec4 result[];
 };
 
-#if DVK_WEIGHT_FP16
+#if DVK_WEIGHT == 1
 layout(set = 0, binding = 1) readonly buffer Weights {
     uvec2 w[];
 };
@@ -38,9 +35,28 @@ vec4 weight(uint index) {
     return vec4(unpackHalf2x16(halves.x), unpackHalf2x16(halves.y));
 }
 
-vec4 bias(uint column4) {
+vec4 finish(vec4 sum, uint column4) {
     uint index = push.depth * (push.w_stride / 4) + 2 * column4;
-    return uintBitsToFloat(uvec4(w[index], w[index + 1]));
+    return sum + uintBitsToFloat(uvec4(w[index], w[index + 1]));
+}
+#elif DVK_WEIGHT == 2
+layout(set = 0, binding = 1) readonly buffer Weights {
+    uint w[];
+};
+
+// The scale is common to a column, so it multiplies the sum.
+vec4 weight(uint index) {
+    int bytes = int(w[index]);
+    return vec4(ivec4(bytes << 24, bytes << 16, bytes << 8, bytes) >> 24);
+}
+
+vec4 four_floats(uint index) {
+    return uintBitsToFloat(uvec4(w[index], w[index + 1], w[index + 2], w[index + 3]));
+}
+
+vec4 finish(vec4 sum, uint column4) {
+    uint index = push.depth * (push.w_stride / 4) + 4 * column4;
+    return sum * four_floats(index) + four_floats(index + push.w_stride);
 }
 #else
 layout(set = 0, binding = 1) readonly buffer Weights {
@@ -51,8 +67,9 @@ vec4 weight(uint index) {
     return w[index];
 }
 
-vec4 bias(uint column4) {
-    return w[push.depth * (push.w_stride / 4) + column4];
+// What is left to do to a sum: the bias of its four columns.
+vec4 finish(vec4 sum, uint column4) {
+    return sum + w[push.depth * (push.w_stride / 4) + column4];
 }
 #endif
 
@@ -72,7 +89,7 @@ float activate(float x) {
 
 // Stores the four products at `row` and the columns from 4 * column4; the caller has checked both.
 void store(uint row, uint column4, vec4 sum) {
-    vec4 value = sum + bias(push.first_column / 4 + column4);
+    vec4 value = finish(sum, push.first_column / 4 + column4);
     value = vec4(activate(value.x), activate(value.y), activate(value.z), activate(value.w));
 
     uint columns4 = push.plane_columns / 4;

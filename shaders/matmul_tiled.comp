@@ -12,6 +12,10 @@ layout(constant_id = 4) const uint LANE_ROWS = 4;
 
 #include "matmul.glsl"
 
+layout(set = 0, binding = 0) readonly buffer Input {
+    vec4 a[];
+};
+
 const uint DEPTH4 = TILE_DEPTH / 4;
 const uint A_STRIDE = DEPTH4 + 1; // the odd stride spreads the rows over the banks
 const uint W_STRIDE = TILE_COLUMNS / 4;

@@ -39,9 +39,9 @@ DVK_PUSH_END(dvk_push_patchify)
 
 #if defined(DVK_KERNEL_MATMUL) || !defined(VULKAN)
 /* out[r][c] = epilogue(sum_k a[r][k] * w[k][first_column + c] + w[depth][first_column + c]); row `depth` of w is the
- * bias. w is [depth + 1][w_stride], zero beyond the matrix's own columns; w_stride is a multiple of 64.
- * Where the columns are wider than a plane (query, key, value), column c goes to plane c / plane_columns:
- *     out[(c / plane_columns) * plane_stride + r * out_stride + c % plane_columns]
+ * bias. w is [depth + 1][w_stride], zero beyond the matrix's own columns; w_stride is a multiple of 64. Weights of less
+ * than 32 bits are stored as dvk_weight_type says. Where the columns are wider than a plane (query, key, value), column
+ * c goes to plane c / plane_columns: out[(c / plane_columns) * plane_stride + r * out_stride + c % plane_columns]
  * Tiles: group = tile_row * ceil(columns / tile_columns) + tile_column. */
 DVK_PUSH(dvk_push_matmul) {
     DVK_PUSH_GROUPS

@@ -44,7 +44,7 @@ def main():
     build = pathlib.Path(sys.argv[1])
     log = build / "meson-logs" / "testlog.json"
     log.unlink(missing_ok=True)
-    status = subprocess.run(["meson", "test", "-C", build, "--no-rebuild", "--print-errorlogs", *sys.argv[2:]],
+    status = subprocess.run(["meson", "test", "-C", build, "--print-errorlogs", *sys.argv[2:]],
                             check=False).returncode
     text = log.read_text(encoding="utf-8") if log.exists() else ""
     failed = summarise([json.loads(line) for line in text.splitlines() if line])

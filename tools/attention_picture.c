@@ -151,7 +151,7 @@ static void draw_panels(const struct attention_view *view, const struct layout *
         const float *map = mean;
         char label[24] = "mean";
         if (head < view->heads) {
-            map = view->attention + (size_t)head * (view->prefix + patches) + view->prefix;
+            map = view->attention + (size_t)head * (view->prefix_tokens + patches) + view->prefix_tokens;
             for (uint32_t i = 0; i < patches; i++)
                 mean[i] += map[i] / (float)view->heads;
             snprintf(label, sizeof(label), "head %u", (unsigned)head);

@@ -1,6 +1,8 @@
 /* dino-vk, the command: a user of dino_vk.h like any other. */
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include "commands.h"
 #include "output_file.h"
@@ -17,13 +19,26 @@ static int dispatch(const struct options *options) {
         return command_devices(options);
     case COMMAND_INFO:
         return command_info(options);
+    case COMMAND_FETCH:
+        return command_fetch(options);
     case COMMAND_RUN:
         break;
     }
     return command_run(options);
 }
 
+/* A program that is started with one of these closed gets its number for the next file that it opens, and then prints
+ * into that file. What stands in for it is open the wrong way round, so that using it fails as it did. */
+static void keep_standard_streams(void) {
+    static const int modes[] = {[STDIN_FILENO] = O_WRONLY, [STDOUT_FILENO] = O_RDONLY, [STDERR_FILENO] = O_RDONLY};
+    for (int i = STDIN_FILENO; i <= STDERR_FILENO; i++) {
+        if (fcntl(i, F_GETFD) < 0)
+            (void)!open("/dev/null", modes[i]); /* the lowest free number, which is i */
+    }
+}
+
 int main(int argc, char **argv) {
+    keep_standard_streams();
     output_file_handle_signals();
     struct options options;
     int code = options_parse(argc, argv, &options);

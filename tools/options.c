@@ -28,6 +28,7 @@ enum {
     OPTION_THRESHOLD,
     OPTION_PCA,
     OPTION_PLAN,
+    OPTION_REVISION,
     OPTION_VERSION,
 };
 
@@ -50,6 +51,7 @@ static const struct option long_options[] = {
     {"threshold", required_argument, NULL, OPTION_THRESHOLD},
     {"pca", required_argument, NULL, OPTION_PCA},
     {"plan", no_argument, NULL, OPTION_PLAN},
+    {"revision", required_argument, NULL, OPTION_REVISION},
     {"version", no_argument, NULL, OPTION_VERSION},
     {NULL, 0, NULL, 0},
 };
@@ -58,20 +60,21 @@ void print_help(void) {
     /* In pieces, because C11 promises no more than 4095 characters in one string literal. */
     fputs("usage: dino-vk [options] IMAGE...\n"
           "       dino-vk devices [--json]\n"
-          "       dino-vk info [--json] [MODEL]\n"
+          "       dino-vk info [--json] [--size N|WxH] [--precision P] [MODEL]\n"
+          "       dino-vk fetch [--revision R] NAME\n"
           "\n"
           "Computes the features of images with a DINO vision transformer on a Vulkan device.\n"
           "IMAGE is a PNG, JPEG, BMP, TGA or PNM file, or - for the standard input.\n"
           "\n"
           "The model and the device\n"
-          "  -m, --model DIR|FILE|NAME  a directory as the Hugging Face hub lays it out, its .safetensors\n"
-          "                             file, or a name such as facebook/dino-vits8, which is looked up in\n"
-          "                             the local Hugging Face cache; else $DINO_VK_MODEL, else the\n"
-          "                             built-in model\n"
+          "  -m, --model DIR|FILE|NAME  a directory as the Hugging Face hub lays it out, a .safetensors or .pth\n"
+          "                             file, or a name such as facebook/dino-vits8 in the local Hugging\n"
+          "                             Face cache, where `dino-vk fetch` puts it; else $DINO_VK_MODEL,\n"
+          "                             else the built-in model\n"
           "  -d, --device INDEX|NAME|UUID\n"
           "                             a device of `dino-vk devices`; else the best: a software driver is\n"
           "                             taken only where nothing else is\n"
-          "      --precision auto|fp32|fp16\n"
+          "      --precision auto|fp32|fp16|int8w\n"
           "                             how the matrices are stored on the device (auto: as in the file)\n"
           "      --no-cache             keep no compiled pipelines in $XDG_CACHE_HOME/dino-vk or\n"
           "                             ~/.cache/dino-vk\n"
@@ -88,9 +91,10 @@ void print_help(void) {
           "The output\n"
           "      --tokens cls|patch|all|mean|pooled|logits|embedding\n"
           "                             the CLS token (default), the patch tokens, all of them, the mean of\n"
-          "                             the patch tokens, or, where the model has them, the pooler's output,\n"
-          "                             a classifier's logits, the image embedding\n"
-          "      --top N                how many of the classes to name with --tokens logits (default 5)\n"
+          "                             the patch tokens; where the model has one, the pooler's output, the\n"
+          "                             classifier's, or the projection's. Without CLS: pooled, else mean\n"
+          "      --top N                also name the N likeliest classes, where the model classifies (with\n"
+          "                             --tokens logits: 5 by default)\n"
           "  -o, --output FILE.npy      write the values as float32 [images, D] or [images, tokens, D]\n"
           "      --json                 print one JSON object a line for each image, with the values\n"
           "      --attention FILE.png   write what the CLS token attends to in the last layer: the image, a\n"
@@ -100,6 +104,7 @@ void print_help(void) {
           "      --pca FILE.png         write the first three principal components of the patch tokens as red,\n"
           "                             green and blue\n"
           "      --plan                 print the operations of one pass instead of running it; needs no IMAGE\n"
+          "      --revision R           of fetch: a branch, a tag or a commit (default main)\n"
           "  -v, --verbose              print the library's log on the standard error\n"
           "  -h, --help                 print this text\n"
           "      --version              print the version\n"
@@ -111,13 +116,14 @@ void print_help(void) {
           "position from 0: in place of %d (or %03d), else before the extension (FILE-0.png). Files appear\n"
           "under their names only when all of them are complete.\n"
           "\n"
-          "-- ends the options. A file that is called devices or info is reached as ./devices.\n"
+          "-- ends the options. A file that is called devices, info or fetch is reached as ./devices.\n"
           "\n"
           "Exit status: 0 done; 1 the command line; 2 an image; 3 the model; 4 the device, its driver or memory;\n"
           "5 an output. A signal ends the command with that signal's status, and leaves no file behind.\n"
           "\n"
           "Environment: DINO_VK_MODEL (see --model), DINO_VK_NO_CACHE (not empty: --no-cache), XDG_CACHE_HOME,\n"
-          "HF_HUB_CACHE, HF_HOME (where the Hugging Face cache is).\n",
+          "HF_HUB_CACHE, HF_HOME (where the Hugging Face cache is); for fetch also HF_ENDPOINT, HF_TOKEN,\n"
+          "HF_HUB_OFFLINE, HF_HUB_DOWNLOAD_TIMEOUT, and libcurl's proxy variables.\n",
           stdout);
 }
 
@@ -140,8 +146,22 @@ const char *tokens_name(dvk_output tokens) {
     }
 }
 
+struct choice {
+    const char *name;
+    int value;
+};
+
+static const struct choice precisions[] = {{"auto", DVK_PRECISION_AUTO},
+                                           {"fp32", DVK_PRECISION_FP32},
+                                           {"fp16", DVK_PRECISION_FP16},
+                                           {"int8w", DVK_PRECISION_INT8},
+                                           {NULL, 0}};
+
 const char *precision_name(dvk_precision precision) {
-    return precision == DVK_PRECISION_FP16 ? "fp16" : precision == DVK_PRECISION_FP32 ? "fp32" : "auto";
+    for (size_t i = 0; precisions[i].name; i++)
+        if (precisions[i].value == (int)precision)
+            return precisions[i].name;
+    return "auto";
 }
 
 /* Digits alone: strtoul would also take signs and spaces. *rest is what follows them. */
@@ -173,18 +193,10 @@ static int parse_size(const char *text, struct options *options) {
     return 0;
 }
 
-static int parse_batch(const char *text, struct options *options) {
+static int parse_count(const char *option, const char *text, uint32_t most, uint32_t *count) {
     const char *rest;
-    if (!parse_number(text, &options->batch, &rest) || *rest || options->batch < 1 || options->batch > MAX_BATCH)
-        return fail(EXIT_CODE_USAGE, "--batch expects a whole number from 1 to %d, but '%s' was given", MAX_BATCH,
-                    text);
-    return 0;
-}
-
-static int parse_top(const char *text, struct options *options) {
-    const char *rest;
-    if (!parse_number(text, &options->top, &rest) || *rest || options->top < 1 || options->top > MAX_TOP)
-        return fail(EXIT_CODE_USAGE, "--top expects a whole number from 1 to %d, but '%s' was given", MAX_TOP, text);
+    if (!parse_number(text, count, &rest) || *rest || *count < 1 || *count > most)
+        return fail(EXIT_CODE_USAGE, "%s expects a whole number from 1 to %u, but '%s' was given", option, most, text);
     return 0;
 }
 
@@ -199,11 +211,6 @@ static int parse_threshold(const char *text, struct options *options) {
     options->threshold = value;
     return 0;
 }
-
-struct choice {
-    const char *name;
-    int value;
-};
 
 /* `choices` ends with a NULL name. */
 static int parse_choice(const char *option, const char *text, const struct choice *choices, int *value) {
@@ -221,9 +228,9 @@ static int parse_choice(const char *option, const char *text, const struct choic
     return fail(EXIT_CODE_USAGE, "%s expects %s, but '%s' was given", option, names, text);
 }
 
-static const struct choice precisions[] = {
-    {"auto", DVK_PRECISION_AUTO}, {"fp32", DVK_PRECISION_FP32}, {"fp16", DVK_PRECISION_FP16}, {NULL, 0}};
 static const struct choice resizes[] = {{"newest", DVK_RESIZE_NEWEST}, {"classic", DVK_RESIZE_CLASSIC}, {NULL, 0}};
+static const struct choice subcommands[] = {
+    {"devices", COMMAND_DEVICES}, {"info", COMMAND_INFO}, {"fetch", COMMAND_FETCH}, {NULL, 0}};
 static const struct choice tokens[] = {{"cls", DVK_OUTPUT_CLS},
                                        {"patch", DVK_OUTPUT_PATCHES},
                                        {"all", DVK_OUTPUT_LAST_HIDDEN_STATE},
@@ -256,9 +263,29 @@ static int fail_option(int returned, char **argv) {
 
 /* Which options a subcommand takes besides --help and --version. */
 static bool belongs_to(int option, enum command command) {
-    if (command == COMMAND_DEVICES || command == COMMAND_INFO)
+    switch (command) {
+    case COMMAND_DEVICES:
         return option == OPTION_JSON;
-    return true;
+    case COMMAND_INFO:
+        return option == OPTION_JSON || option == OPTION_SIZE || option == OPTION_PRECISION;
+    case COMMAND_FETCH:
+        return option == OPTION_REVISION;
+    default:
+        return option != OPTION_REVISION;
+    }
+}
+
+static int fail_foreign_option(int option, enum command command) {
+    static const struct choice options[] = {{"--json", COMMAND_DEVICES},
+                                            {"--json, --size, --precision", COMMAND_INFO},
+                                            {"--revision", COMMAND_FETCH},
+                                            {NULL, 0}};
+    for (size_t i = 0; options[i].name; i++) {
+        if (options[i].value == (int)command)
+            return fail(EXIT_CODE_USAGE, "`dino-vk %s` takes no option but %s and --help, but --%s was given",
+                        subcommands[i].name, options[i].name, option_name(option));
+    }
+    return fail(EXIT_CODE_USAGE, "--%s belongs to `dino-vk fetch`", option_name(option));
 }
 
 static int apply(int option, const char *value, struct options *options) {
@@ -284,13 +311,14 @@ static int apply(int option, const char *value, struct options *options) {
     case OPTION_SIZE:
         return parse_size(value, options);
     case OPTION_BATCH:
-        return parse_batch(value, options);
+        return parse_count("--batch", value, MAX_BATCH, &options->batch);
     case OPTION_TOKENS:
         if ((code = parse_choice("--tokens", value, tokens, &choice)) == 0)
             options->tokens = (dvk_output)choice;
+        options->tokens_given = true;
         return code;
     case OPTION_TOP:
-        return parse_top(value, options);
+        return parse_count("--top", value, MAX_TOP, &options->top_count);
     case OPTION_RESIZE:
         if ((code = parse_choice("--resize", value, resizes, &choice)) == 0)
             options->resize = (dvk_resize_order)choice;
@@ -315,6 +343,9 @@ static int apply(int option, const char *value, struct options *options) {
     case OPTION_PLAN:
         options->plan = true;
         return 0;
+    case OPTION_REVISION:
+        options->revision = value;
+        return 0;
     default:
         return fail(EXIT_CODE_USAGE, "an option that is declared but not handled: %d", option);
     }
@@ -328,6 +359,14 @@ static int check(const struct options *options) {
                         "`dino-vk devices` takes no argument, but '%s' was given; an image called devices "
                         "is reached as ./devices",
                         options->images[0]);
+        return 0;
+    }
+    if (options->command == COMMAND_FETCH) {
+        if (options->image_count != 1)
+            return fail(EXIT_CODE_USAGE,
+                        "`dino-vk fetch` takes one name, such as facebook/dino-vits8, but %d arguments "
+                        "were given",
+                        options->image_count);
         return 0;
     }
     if (options->command == COMMAND_INFO) {
@@ -370,17 +409,20 @@ static int check(const struct options *options) {
 }
 
 int options_parse(int argc, char **argv, struct options *options) {
-    *options = (struct options){.tokens = DVK_OUTPUT_CLS, .top = 5, .batch = 1};
+    *options = (struct options){.tokens = DVK_OUTPUT_CLS, .batch = 1, .revision = "main"};
     const char *model = getenv("DINO_VK_MODEL");
     if (model && *model)
         options->model = model;
     const char *no_cache = getenv("DINO_VK_NO_CACHE");
     options->no_cache = no_cache && *no_cache;
 
-    if (argc > 1 && (!strcmp(argv[1], "devices") || !strcmp(argv[1], "info"))) {
-        options->command = argv[1][0] == 'd' ? COMMAND_DEVICES : COMMAND_INFO;
+    for (const struct choice *c = subcommands; argc > 1 && c->name; c++) {
+        if (strcmp(c->name, argv[1]) != 0)
+            continue;
+        options->command = (enum command)c->value;
         argc--;
         argv++;
+        break;
     }
 
     opterr = 0;
@@ -393,8 +435,7 @@ int options_parse(int argc, char **argv, struct options *options) {
             return 0;
         }
         if (!belongs_to(option, options->command))
-            return fail(EXIT_CODE_USAGE, "`dino-vk %s` takes no option but --json and --help, but --%s was given",
-                        options->command == COMMAND_DEVICES ? "devices" : "info", option_name(option));
+            return fail_foreign_option(option, options->command);
         int code = apply(option, optarg, options);
         if (code)
             return code;

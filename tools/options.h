@@ -8,19 +8,22 @@ enum command {
     COMMAND_RUN,
     COMMAND_DEVICES,
     COMMAND_INFO,
+    COMMAND_FETCH,
     COMMAND_HELP,
     COMMAND_VERSION,
 };
 
 struct options {
     enum command command;
-    const char *model;  /* as typed, or $DINO_VK_MODEL; NULL: the built-in one */
-    const char *device; /* as typed; NULL: the best */
+    const char *model;    /* as typed, or $DINO_VK_MODEL; NULL: the built-in one */
+    const char *revision; /* of `fetch` */
+    const char *device;   /* as typed; NULL: the best */
     dvk_precision precision;
     uint32_t width, height; /* both 0: the preprocessor's */
     uint32_t batch;
     dvk_output tokens;
-    uint32_t top; /* classes shown for --tokens logits */
+    bool tokens_given;  /* else a model without CLS gives what it has */
+    uint32_t top_count; /* --top: that many classes; 0: none */
     dvk_resize_order resize;
     bool ignore_orientation;
     bool no_cache;
@@ -31,7 +34,7 @@ struct options {
     bool json;
     bool plan;
     bool verbose;
-    char **images; /* what is left: images, or the argument of `info` */
+    char **images; /* what is left: images, or the argument of `info` or `fetch` */
     int image_count;
 };
 

@@ -23,7 +23,7 @@ static struct attention_view view_attention(const struct run *run, uint32_t widt
                                    .grid_height = height / model->patch_size,
                                    .patch_size = model->patch_size,
                                    .heads = model->heads,
-                                   .prefix = model->prefix_tokens,
+                                   .prefix_tokens = model->prefix_tokens,
                                    .threshold = run->options->threshold};
 }
 
@@ -63,6 +63,8 @@ int run_prepare(struct run *run, uint32_t width, uint32_t height) {
         params.outputs |= DVK_OUTPUT_BIT(DVK_OUTPUT_ATTENTION);
     if (options->pca)
         params.outputs |= DVK_OUTPUT_BIT(DVK_OUTPUT_PATCHES);
+    if (options->top_count)
+        params.outputs |= DVK_OUTPUT_BIT(DVK_OUTPUT_LOGITS);
     dvk_error error;
     if (dvk_session_create(run->model, &params, &run->session, &error) != DVK_OK)
         return fail_library(EXIT_CODE_DEVICE, &error);
@@ -107,6 +109,24 @@ static int keep_picture(struct run *run, const char *path, struct picture *pictu
             code = output_file_finish(file);
     }
     picture_free(picture);
+    return code;
+}
+
+static int rank_classes(struct run *run, struct slot *slot, uint32_t in_pass) {
+    uint32_t shape[2], dimensions;
+    float *logits;
+    int code = read_output(run, slot, DVK_OUTPUT_LOGITS, in_pass, shape, &dimensions, &logits);
+    if (code)
+        return code;
+    uint32_t wanted = run->options->top_count < shape[0] ? run->options->top_count : shape[0];
+    slot->result.top = calloc(wanted, sizeof(*slot->result.top));
+    if (slot->result.top) {
+        top_classes(logits, shape[0], wanted, slot->result.top);
+        slot->result.top_count = wanted;
+    } else {
+        code = fail(EXIT_CODE_DEVICE, "out of memory for %" PRIu32 " classes", wanted);
+    }
+    free(logits);
     return code;
 }
 
@@ -221,6 +241,8 @@ static int run_members(struct run *run, struct slot **members, uint32_t count, f
         result->in_pass = count;
         result->pass_ms = pass_ms;
         int code = read_output(run, slot, run->options->tokens, i, result->shape, &result->dimensions, &result->values);
+        if (code == 0 && run->options->top_count)
+            code = rank_classes(run, slot, i);
         if (code == 0)
             code = draw_pictures(run, slot, i, resized ? resized + 3 * pixels * i : NULL);
         if (code)

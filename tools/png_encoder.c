@@ -1,8 +1,24 @@
 /* stb_image_write in a translation unit of its own, its functions local to it. */
+#include <setjmp.h>
 #include <stdint.h>
 #include <stdlib.h>
 
 #include "picture.h"
+
+/* stb_image_write does not check what realloc() returns while it compresses. So a failure never returns to it; what it
+ * had allocated until then is lost, which only a command that is about to end may do. */
+static jmp_buf out_of_memory;
+
+static void *checked_realloc(void *old, size_t size) {
+    void *memory = realloc(old, size);
+    if (!memory)
+        longjmp(out_of_memory, 1);
+    return memory;
+}
+
+#define STBIW_MALLOC(size) checked_realloc(NULL, size)
+#define STBIW_REALLOC(old, size) checked_realloc(old, size)
+#define STBIW_FREE(old) free(old)
 
 /* To the end of the file, because unused functions are reported there. */
 #if defined(__GNUC__)
@@ -18,5 +34,7 @@
 #include <stb/stb_image_write.h>
 
 uint8_t *png_encode(const uint8_t *pixels, int width, int height, int *size) {
+    if (setjmp(out_of_memory))
+        return NULL;
     return stbi_write_png_to_mem(pixels, 3 * width, width, height, 3, size);
 }

@@ -2,14 +2,12 @@
 
 #include <inttypes.h>
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "model_input.h"
 #include "output_file.h"
 #include "text.h"
-#include "top_labels.h"
 
 #define FIRST_VALUES 6
 
@@ -75,46 +73,14 @@ static void print_heading(const struct report *report, const struct image_result
     printf("preparing the pass %s\n", format_ms(session->prepare_ms, time));
 }
 
-/* The likeliest classes, or nothing where the values are no logits; the caller frees them. */
-static struct top_label *find_top(const struct report *report, const struct image_result *result, uint32_t *count) {
-    *count = 0;
-    if (report->options->tokens != DVK_OUTPUT_LOGITS)
-        return NULL;
-    struct top_label *top = calloc(report->options->top, sizeof(*top));
-    if (top)
-        *count = top_labels(result->values, result->shape[0], report->options->top, top);
-    return top;
-}
-
 static void print_top(const struct report *report, const struct image_result *result) {
-    uint32_t count;
-    struct top_label *top = find_top(report, result, &count);
-    for (uint32_t i = 0; i < count; i++) {
-        const char *label = dvk_model_label(report->labels, top[i].index);
-        printf("        %5.1f %%  %" PRIu32 "  ", top[i].probability * 100, top[i].index);
+    for (uint32_t i = 0; i < result->top_count; i++) {
+        const struct class_score *score = &result->top[i];
+        const char *label = dvk_model_label(report->labels, score->index);
+        printf("        %5.1f %%  %" PRIu32 "  ", 100.0 * score->probability, score->index);
         print_plain(stdout, label ? label : "");
         putchar('\n');
     }
-    free(top);
-}
-
-static void print_json_top(const struct report *report, const struct image_result *result) {
-    uint32_t count;
-    struct top_label *top = find_top(report, result, &count);
-    for (uint32_t i = 0; i < count; i++) {
-        const char *label = dvk_model_label(report->labels, top[i].index);
-        printf("%s{\"index\": %" PRIu32 ", \"label\": ", i ? ", " : ", \"top\": [", top[i].index);
-        if (label)
-            print_json_string(stdout, label);
-        else
-            printf("null");
-        printf(", \"probability\": ");
-        print_json_float(stdout, (float)top[i].probability);
-        putchar('}');
-    }
-    if (count)
-        putchar(']');
-    free(top);
 }
 
 static void print_result(const struct report *report, const struct image_result *result) {
@@ -140,6 +106,25 @@ static void print_result(const struct report *report, const struct image_result 
         printf(" %.5g", (double)result->values[i]);
     printf("%s\n        norm %.6g\n", count > FIRST_VALUES ? " ..." : "", norm(result->values, count));
     print_top(report, result);
+}
+
+static void print_json_top(const struct report *report, const struct image_result *result) {
+    printf(", \"top\": [");
+    for (uint32_t i = 0; i < result->top_count; i++) {
+        const struct class_score *score = &result->top[i];
+        const char *label = dvk_model_label(report->labels, score->index);
+        printf("%s{\"index\": %" PRIu32 ", \"label\": ", i ? ", " : "", score->index);
+        if (label)
+            print_json_string(stdout, label);
+        else
+            fputs("null", stdout);
+        printf(", \"logit\": ");
+        print_json_float(stdout, score->logit);
+        printf(", \"probability\": ");
+        print_json_float(stdout, (float)score->probability);
+        putchar('}');
+    }
+    putchar(']');
 }
 
 static void print_json_values(const struct image_result *result) {
@@ -189,7 +174,8 @@ static void print_json_result(const struct report *report, const struct image_re
     if (result->dimensions > 1)
         printf(", %" PRIu32, result->shape[1]);
     putchar(']');
-    print_json_top(report, result);
+    if (options->top_count)
+        print_json_top(report, result);
     print_json_member("npy", options->npy);
     print_json_member("attention", result->attention_path);
     print_json_member("pca", result->pca_path);

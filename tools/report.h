@@ -4,6 +4,7 @@
 
 #include "message.h"
 #include "options.h"
+#include "top_classes.h"
 
 /* What came of one image. Strings and arrays belong to the one who made it. */
 struct image_result {
@@ -13,6 +14,8 @@ struct image_result {
     uint32_t in_pass;         /* images in that pass */
     uint32_t dimensions, shape[2];
     float *values;
+    struct class_score *top; /* --top; else NULL */
+    uint32_t top_count;
     const char *attention_path, *pca_path; /* NULL: not asked for */
     double decode_ms, preprocess_ms, pass_ms, pictures_ms;
 };
@@ -22,7 +25,7 @@ struct report {
     const dvk_device_info *device;
     const char *tier;
     const dvk_model_info *model;
-    const dvk_model *labels;    /* whose labels name classes */
+    const dvk_model *labels;    /* whose classes have names */
     double device_ms, model_ms; /* opening and loading */
     double start;               /* now_ms() when the command began */
     bool begun;

@@ -19,6 +19,9 @@
 #define PATH_MAX 4096
 #endif
 
+/* Classes named with --tokens logits where --top does not say. */
+#define DEFAULT_TOP 5
+
 /* A window ends at so many images or decoded bytes, but holds at least one batch. */
 #define WINDOW_IMAGES 64
 #define WINDOW_BYTES ((size_t)256 << 20)
@@ -26,6 +29,29 @@
 static int probe_output(const struct options *options, const struct image_identity *identities, const char *path) {
     int code = images_check_output(options, identities, path);
     return code ? code : output_file_probe(path);
+}
+
+/* The pictures of one image, each under a name of its own: options_parse() has compared what was typed, but a.png and
+ * a-%d.png can become the same. */
+static int probe_pictures(const struct options *options, const struct image_identity *identities, int index) {
+    int count = options->image_count;
+    char *attention = options->attention ? picture_path(options->attention, index, count) : NULL;
+    char *pca = options->pca ? picture_path(options->pca, index, count) : NULL;
+    const char *paths[] = {options->npy, attention, pca};
+    int code = 0;
+    if ((options->attention && !attention) || (options->pca && !pca))
+        code = fail(EXIT_CODE_DEVICE, "out of memory for a file's name");
+    for (size_t i = 1; i < sizeof(paths) / sizeof(paths[0]) && code == 0; i++) {
+        for (size_t j = 0; paths[i] && j < i && code == 0; j++) {
+            if (paths[j] && !strcmp(paths[i], paths[j]))
+                code = fail(EXIT_CODE_USAGE, "%s would be written twice; give each output its own name", paths[i]);
+        }
+        if (paths[i] && code == 0)
+            code = probe_output(options, identities, paths[i]);
+    }
+    free(attention);
+    free(pca);
+    return code;
 }
 
 /* Looks at every image and opens every output once before anything slow happens. */
@@ -36,15 +62,8 @@ static int check_files(const struct options *options) {
     int code = images_check(options, identities);
     if (code == 0 && options->npy)
         code = probe_output(options, identities, options->npy);
-    const char *pictures[] = {options->attention, options->pca};
-    for (size_t i = 0; i < sizeof(pictures) / sizeof(pictures[0]); i++) {
-        for (int index = 0; pictures[i] && code == 0 && index < options->image_count; index++) {
-            char *path = picture_path(pictures[i], index, options->image_count);
-            code = path ? probe_output(options, identities, path)
-                        : fail(EXIT_CODE_DEVICE, "out of memory for a file's name");
-            free(path);
-        }
-    }
+    for (int index = 0; index < options->image_count && code == 0; index++)
+        code = probe_pictures(options, identities, index);
     free(identities);
     return code;
 }
@@ -71,22 +90,24 @@ static void print_log(void *user, dvk_log_level level, const char *message) {
     note("%s", message);
 }
 
-/* What is asked for and the model does not have. */
-static int check_outputs(const struct options *options, const dvk_model_info *model) {
-    const char *missing = NULL, *use = model->has_cls ? "cls" : "mean";
+/* What the model does not have, before anything slow is done for it. */
+static int check_tokens(const struct options *options, const dvk_model_info *model) {
+    if (options->tokens == DVK_OUTPUT_POOLED && !model->has_pooler)
+        return fail(EXIT_CODE_MODEL, "%s has no pooler, so there is nothing for --tokens pooled; use --tokens %s",
+                    model->name, model->has_cls ? "cls" : "mean");
     if (options->tokens == DVK_OUTPUT_CLS && !model->has_cls)
-        missing = "CLS token";
-    else if (options->tokens == DVK_OUTPUT_POOLED && !model->has_pooler)
-        missing = "pooler";
-    else if (options->tokens == DVK_OUTPUT_LOGITS && !model->label_count)
-        missing = "classifier";
-    else if (options->tokens == DVK_OUTPUT_EMBEDDING && !model->embedding_size)
-        missing = "projection";
-    if (missing)
-        return fail(EXIT_CODE_MODEL, "%s has no %s, so there is nothing for --tokens %s; use --tokens %s", model->name,
-                    missing, tokens_name(options->tokens), use);
+        return fail(EXIT_CODE_MODEL, "%s has no CLS token, so there is nothing for --tokens cls; use --tokens mean",
+                    model->name);
     if (options->attention && !model->has_cls)
-        return fail(EXIT_CODE_MODEL, "%s has no CLS token, so there is nothing for --attention to show", model->name);
+        return fail(EXIT_CODE_MODEL, "%s has no CLS token, whose attention --attention could show; use --pca",
+                    model->name);
+    if ((options->tokens == DVK_OUTPUT_LOGITS || options->top_count) && !model->label_count)
+        return fail(EXIT_CODE_MODEL, "%s does not classify, so there is nothing for %s; ask for features", model->name,
+                    options->tokens == DVK_OUTPUT_LOGITS ? "--tokens logits" : "--top");
+    if (options->tokens == DVK_OUTPUT_EMBEDDING && !model->embedding_size)
+        return fail(EXIT_CODE_MODEL,
+                    "%s has no projection, so there is nothing for --tokens embedding; use --tokens %s", model->name,
+                    model->has_cls ? "cls" : "pooled");
     return 0;
 }
 
@@ -115,7 +136,12 @@ static int open_model(struct run *run) {
     run->report.model = dvk_model_get_info(run->model);
     run->report.labels = run->model;
     run->report.model_ms = now_ms() - start;
-    return check_outputs(options, run->report.model);
+    const dvk_model_info *info = run->report.model;
+    if (!options->tokens_given && !info->has_cls)
+        run->own.tokens = info->has_pooler ? DVK_OUTPUT_POOLED : DVK_OUTPUT_MEAN;
+    if (options->tokens == DVK_OUTPUT_LOGITS && !options->top_count)
+        run->own.top_count = DEFAULT_TOP;
+    return check_tokens(options, info);
 }
 
 /* Decodes images until the window is full. */
@@ -188,6 +214,7 @@ static int append_npy(struct run *run, const struct image_result *result) {
 static void free_slot(struct slot *slot) {
     dvk_image_free(&slot->image);
     free(slot->result.values);
+    free(slot->result.top);
     free(slot->attention_path);
     free(slot->pca_path);
     *slot = (struct slot){0};
@@ -294,7 +321,8 @@ static void close_run(struct run *run) {
 }
 
 int command_run(const struct options *options) {
-    struct run run = {.options = options, .report = {.options = options, .start = now_ms()}};
+    struct run run = {.own = *options, .report = {.start = now_ms()}};
+    run.options = run.report.options = &run.own;
     int code = check_files(options);
     if (code == 0 && options->plan) {
         code = print_plan(&run);

@@ -16,6 +16,7 @@ struct slot {
 
 struct run {
     const struct options *options;
+    struct options own; /* what `options` points to: as typed, but with the model's default tokens */
     dvk_context *context;
     dvk_model *model;
     dvk_session *session; /* of the size last needed; NULL before the first */

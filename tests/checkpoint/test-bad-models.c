@@ -2,6 +2,7 @@
  * random damage, which must be refused or read, never crash (run it under the sanitizers). */
 #include "checkpoint.h"
 
+#include <jansson.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -255,16 +256,16 @@ static void test_paths(void) {
     check_path("nowhere", DVK_ERROR_IO, "nowhere does not exist, expected a model directory");
     check_path("nowhere/model.safetensors", DVK_ERROR_IO, "does not exist");
     check_path("", DVK_ERROR_IO, "does not exist");
-    check_path("bad/config.json", UNSUPPORTED, "expected a directory or a .safetensors file");
+    check_path("bad/config.json", UNSUPPORTED, "expected a directory, a .safetensors file or what torch.save");
     remove("bad/pytorch_model.bin");
     remove("bad/model.safetensors.index.json");
     remove("bad/model.safetensors");
     check_path("bad", DVK_ERROR_IO, "bad/model.safetensors does not exist");
     write_blob("bad", "model.safetensors.index.json", "{}", 2);
-    check_path("bad", UNSUPPORTED, "model.safetensors.index.json");
+    check_path("bad", BAD, "bad/model.safetensors.index.json: \"weight_map\" must be");
+    remove("bad/model.safetensors.index.json");
     write_blob("bad", "pytorch_model.bin", "PK", 2);
-    check_path("bad/", UNSUPPORTED,
-               "bad/ has pytorch_model.bin but no model.safetensors; convert it there with: python3");
+    check_path("bad/", UNSUPPORTED, "bad/pytorch_model.bin is no model");
     write_blob("bad", "model.safetensors", "", 0);
     check_path("bad", BAD, "bad/model.safetensors has 0 bytes");
     remove("bad/model.safetensors");
@@ -282,6 +283,7 @@ static void test_paths(void) {
     check_path("bad", DVK_ERROR_IO, "bad/preprocessor_config.json does not exist; it says how images are resized");
     remove("bad/config.json");
     check_path("bad", DVK_ERROR_IO, "bad/config.json does not exist");
+    write_blob("bad", "model.safetensors", weights.bytes, weights.size);
     char *huge = malloc((16u << 20) + 2);
     REQUIRE(huge);
     memset(huge, ' ', (16u << 20) + 1);
@@ -336,6 +338,34 @@ static void test_mutations(void) {
     free_blob(&file);
 }
 
+static long allocations, refused_allocation;
+
+static void *counting_malloc(size_t size) {
+    return ++allocations == refused_allocation ? NULL : malloc(size);
+}
+
+/* Each of Jansson's allocations fails in turn: no crash, no leak, and no sentence without a fact. */
+static void test_json_without_memory(void) {
+    const long tries = 900; /* vit-tiny's three files take fewer */
+    long told = 0;
+    json_set_alloc_funcs(counting_malloc, free);
+    for (long i = 1; i <= tries; i++) {
+        dvk_error error;
+        allocations = 0;
+        refused_allocation = i;
+        dvk_result result = open_blocks((const char *)config.bytes, config.size, (const char *)preprocessor.bytes,
+                                        preprocessor.size, weights.bytes, weights.size, &error);
+        told += result == DVK_ERROR_OUT_OF_HOST_MEMORY;
+        if (result == BAD)
+            CHECK_MESSAGE(!strstr(error.message, "line -1"), "allocation %ld: %s", i, error.message);
+        else
+            CHECK_MESSAGE(result == DVK_ERROR_OUT_OF_HOST_MEMORY || result == DVK_OK, "allocation %ld: %s", i,
+                          dvk_result_name(result)); /* Jansson gets over a few of them */
+    }
+    json_set_alloc_funcs(malloc, free);
+    CHECK_MESSAGE(told > tries / 4, "out of memory was told %ld times", told);
+}
+
 int main(void) {
     REQUIRE(synth_write_model("vit-tiny", "bad", NULL));
     config = read_blob("bad", "config.json");
@@ -349,6 +379,7 @@ int main(void) {
     test_truncation();
     test_paths();
     test_mutations();
+    test_json_without_memory();
     free_blob(&config);
     free_blob(&preprocessor);
     free_blob(&weights);

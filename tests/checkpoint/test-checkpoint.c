@@ -81,7 +81,7 @@ static void test_dtypes_and_names(void) {
                     check_tiny(&c, expected[dtype], mixed ? DVK_DTYPE_F32 : expected[dtype], pooler);
                     CHECK(!strcmp(c.name, "forms"));
                     dvk_checkpoint_close(&c);
-                    CHECK(!c.layers && !c.mapping && !c.file.tensors);
+                    CHECK(!c.layers && !c.files.mappings && !c.file.tensors);
                 }
 }
 
@@ -189,7 +189,7 @@ static void test_places(void) {
                                .safetensors_size = weights.size};
     dvk_error error = {0};
     REQUIRE(dvk_checkpoint_open(&params, &c, &error) == DVK_OK);
-    CHECK(!strcmp(c.name, "memory") && !c.mapping);
+    CHECK(!strcmp(c.name, "memory") && !c.files.mappings);
     check_tiny(&c, DVK_DTYPE_F32, DVK_DTYPE_F32, true);
     dvk_checkpoint_close(&c);
     params.name = "the tiny one";
@@ -232,7 +232,7 @@ static void test_large(void) {
     const double ms = 1e3 * (double)(end.tv_sec - start.tv_sec) + 1e-6 * (double)(end.tv_nsec - start.tv_nsec);
     printf("dino-vits8 opened in %.2f ms\n", ms);
     CHECK(c.config.layers == 12 && c.config.head_dim == 64 && c.position_embeddings->shape[1] == 785);
-    CHECK(c.mapping_size == 86703032 && c.parameters == 21670272);
+    CHECK(c.files.mappings[0].size == 86703032 && c.parameters == 21670272);
 #ifdef __linux__
     /* Resident pages of the mapping: VmRSS of file pages would count others', so ask for this mapping's own line. */
     char line[256];
@@ -242,7 +242,7 @@ static void test_large(void) {
     REQUIRE(maps);
     while (fgets(line, sizeof(line), maps)) {
         if (sscanf(line, "%lx-", &begin) == 1 && strchr(line, '-') && strchr(line, '-') < strchr(line, ' '))
-            ours = begin == (unsigned long)(uintptr_t)c.mapping;
+            ours = begin == (unsigned long)(uintptr_t)c.files.mappings[0].data;
         if (ours && sscanf(line, "Rss: %lu", &kilobytes) == 1) {
             found = true;
             break;
@@ -253,7 +253,7 @@ static void test_large(void) {
     CHECK_MESSAGE(found && kilobytes <= 4096, "%lu KB resident", kilobytes);
 #endif
     /* Byte for byte the file that the golden outputs of dino-vits8 were computed on. */
-    CHECK(synth_fnv1a64(c.mapping, c.mapping_size) == 0xf437c8d7fbceb357);
+    CHECK(synth_fnv1a64(c.files.mappings[0].data, c.files.mappings[0].size) == 0xf437c8d7fbceb357);
     dvk_checkpoint_close(&c);
     remove("large/model.safetensors");
 }
@@ -339,12 +339,12 @@ static void test_preprocess_forms(void) {
     CHECK(c.shortest_edge == 200 && !c.width && c.crop_height == 224 && c.resample == DVK_RESAMPLE_BICUBIC);
     CHECK(c.mean[0] == 0.48145466 && c.std[2] == 0.27577711);
     c = preprocess("{\"image_processor_type\":\"CLIPImageProcessorPil\"}");
-    CHECK(c.shortest_edge == 224 && c.do_center_crop && !c.float_resize);
+    CHECK(c.shortest_edge == 224 && c.do_center_crop && !c.resize_as_float);
     c = preprocess("{\"image_processor_type\":\"SiglipImageProcessor\",\"do_convert_rgb\":null}");
     CHECK(c.width == 224 && !c.do_center_crop && c.resample == DVK_RESAMPLE_BICUBIC && c.mean[1] == 0.5);
     c = preprocess(
         "{\"image_processor_type\":\"DINOv3ViTImageProcessorFast\",\"crop_size\":null,\"do_center_crop\":null}");
-    CHECK(c.width == 224 && c.float_resize && c.resample == DVK_RESAMPLE_BILINEAR && c.mean[0] == 0.485);
+    CHECK(c.width == 224 && c.resize_as_float && c.resample == DVK_RESAMPLE_BILINEAR && c.mean[0] == 0.485);
 }
 
 int main(void) {

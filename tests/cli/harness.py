@@ -98,10 +98,11 @@ class Case(unittest.TestCase):
         self.assertEqual(result.code, 0, result.err)
         return result
 
-    def run_terminal(self, *arguments):
-        """Standard output and error are terminals. Returns the code and what was shown."""
+    def run_terminal(self, *arguments, errors=True):
+        """Standard output is a terminal, and where `errors` are wanted, too, standard error. Returns the code and what was
+        shown."""
         master, slave = pty.openpty()
-        process = self.start(*arguments, stdin=subprocess.DEVNULL, stdout=slave, stderr=slave)
+        process = self.start(*arguments, stdin=subprocess.DEVNULL, stdout=slave, stderr=slave if errors else subprocess.DEVNULL)
         os.close(slave)
         shown, end = b"", time.monotonic() + TIMEOUT
         while time.monotonic() < end:

@@ -4,6 +4,7 @@
  * software driver: larger inputs and models, and every layer of them. $DVK_TEST_GOLDEN and $DVK_TEST_PHOTO name a
  * directory with the references of a photograph that we may not ship, and that photograph. */
 #include "device.h"
+#include "commands.h"
 #include "npy.h"
 #include "session.h"
 #include "synth.h"
@@ -19,6 +20,10 @@ static const double HIDDEN_BAR = 5e-6, TOKEN_BAR = 1e-5, ATTENTION_BAR = 2e-5;
 /* Matrices rounded to fp16, then float64: 4.1e-4 to 6.0e-4 for CLS in the large models; the small ones have fewer terms
  * to average over, and torch's autocast reaches 1.0e-3 there. */
 static const double HALF_BAR_LARGE = 1e-3, HALF_BAR_SMALL = 2e-3;
+
+/* What a cosine of 0.999 is as a relative error: sqrt(2 (1 - 0.999)). The synthetic weights are uniform, so a step of
+ * 1/127 of the largest changes them by 0.4 % of their size: 28 times what fp16's rounding does, 1.5e-2 to expect. */
+static const double INT8_BAR = 4.5e-2;
 
 typedef struct golden_case {
     const char *name, *model;
@@ -262,11 +267,7 @@ static void read_hidden(dvk_session *session, uint32_t last, const dvk_buffer *t
     vk->vkCmdPipelineBarrier(commands, VK_PIPELINE_STAGE_TRANSFER_BIT, VK_PIPELINE_STAGE_HOST_BIT, 0, 1, &barrier, 0,
                              NULL, 0, NULL);
     REQUIRE(vk->vkEndCommandBuffer(commands) == VK_SUCCESS);
-    VkSubmitInfo submit = {
-        .sType = VK_STRUCTURE_TYPE_SUBMIT_INFO, .commandBufferCount = 1, .pCommandBuffers = &commands};
-    REQUIRE(vk->vkQueueSubmit(context->queue, 1, &submit, session->fence) == VK_SUCCESS);
-    REQUIRE(vk->vkWaitForFences(context->device, 1, &session->fence, VK_TRUE, UINT64_MAX) == VK_SUCCESS);
-    REQUIRE(vk->vkResetFences(context->device, 1, &session->fence) == VK_SUCCESS);
+    REQUIRE(dvk_commands_run(context, commands, session->fence, NULL) == DVK_OK);
     REQUIRE(dvk_buffer_invalidate(context, target, NULL) == DVK_OK);
     vk->vkFreeCommandBuffers(context->device, context->command_pool, 1, &commands);
 }
@@ -339,17 +340,24 @@ static void make_image(const golden_case *test, const char *photo, dvk_image *im
 static void run_case(dvk_model *model, const golden_case *test, const char *data, const char *photo, bool small,
                      bool layers) {
     const dvk_model_info *info = dvk_model_get_info(model);
-    bool half = info->precision == DVK_PRECISION_FP16;
     golden_run run = {
         .test = test, .data = data, .size = info->hidden_size, .heads = info->heads, .layers = info->layers};
-    run.bar = half ? (small ? HALF_BAR_SMALL : HALF_BAR_LARGE) : HIDDEN_BAR;
-    run.token_bar = half ? 2 * run.bar : TOKEN_BAR;
-    run.attention_bar =
-        half ? 1e-2 : ATTENTION_BAR; /* an fp16 score of 8 is off by up to 4e-3, so is its exponential */
+    run.bar = HIDDEN_BAR;
+    run.token_bar = TOKEN_BAR;
+    run.attention_bar = ATTENTION_BAR;
+    if (info->precision == DVK_PRECISION_FP16) {
+        run.bar = small ? HALF_BAR_SMALL : HALF_BAR_LARGE;
+        run.token_bar = 2 * run.bar;
+        run.attention_bar = 1e-2; /* a score of 8 is off by up to 4e-3, so is its exponential */
+    } else if (info->precision == DVK_PRECISION_INT8) {
+        run.bar = INT8_BAR;
+        run.token_bar = 2 * run.bar;
+        run.attention_bar = 28 * 1e-2;
+    }
     dvk_image image;
     make_image(test, photo, &image);
     model->preprocess.resample = test->resample;
-    model->preprocess.float_resize = false; /* references are for Pillow's bytes, of DINOv3, too */
+    model->preprocess.resize_as_float = false; /* references are for Pillow's bytes, of DINOv3, too */
     dvk_preprocess_params preprocess = {.width = test->width, .height = test->height, .order = test->order};
     uint32_t width, height;
     dvk_preprocess_size(model, &preprocess, &image, &width, &height);
@@ -385,7 +393,8 @@ static void run_case(dvk_model *model, const golden_case *test, const char *data
     check_vector(&run, DVK_OUTPUT_EMBEDDING, "image_embeds");
     if (layers)
         check_layers(&run);
-    printf(half ? ", fp16 weights\n" : "\n");
+    static const char *const kinds[] = {"", "", ", fp16 weights", ", int8 weights"};
+    printf("%s\n", kinds[info->precision]);
     fflush(stdout);
     dvk_session_destroy(&run.session);
     dvk_image_free(&image);
@@ -395,7 +404,7 @@ static void run_case(dvk_model *model, const golden_case *test, const char *data
 
 static void run_cases(dvk_context *context, const golden_case *cases, size_t count, const char *data, const char *photo,
                       bool small, bool layers) {
-    for (int precision = DVK_PRECISION_FP32; precision <= DVK_PRECISION_FP16; precision++) {
+    for (int precision = DVK_PRECISION_FP32; precision <= DVK_PRECISION_INT8; precision++) {
         dvk_model *model = NULL;
         const char *loaded = NULL;
         for (size_t i = 0; i < count; i++) {
@@ -412,7 +421,8 @@ static void run_cases(dvk_context *context, const golden_case *cases, size_t cou
                 REQUIRE(result == DVK_OK);
                 loaded = cases[i].model;
             }
-            /* Layers of a large model cost a pass each; fp16 of large models is checked on each model's first case. */
+            /* Layers of a large model cost a pass each; fp16 and int8 of large models are checked on each model's first
+             * case. */
             if (small || first || precision == DVK_PRECISION_FP32)
                 run_case(model, &cases[i], data, photo, small,
                          small || (layers && first && precision == DVK_PRECISION_FP32));

@@ -65,10 +65,26 @@ static void test_jpeg(void) {
     }
 }
 
+static void test_misuse(void) {
+    dvk_image image = {.width = 7};
+    dvk_error error;
+    CHECK(dvk_image_load(NULL, 0, &image, &error) == DVK_ERROR_INVALID_ARGUMENT);
+    CHECK(dvk_image_load("a.png", 0, NULL, &error) == DVK_ERROR_INVALID_ARGUMENT);
+    CHECK(dvk_image_load("a.png", 1u << 31, &image, &error) == DVK_ERROR_INVALID_ARGUMENT);
+    CHECK(dvk_image_decode(NULL, 1, "a", 0, &image, &error) == DVK_ERROR_INVALID_ARGUMENT);
+    CHECK(dvk_image_decode("P1 1 1 0", 8, "a", 0, NULL, &error) == DVK_ERROR_INVALID_ARGUMENT);
+    CHECK(dvk_image_decode("P1 1 1 0", 8, "a", 2, &image, &error) == DVK_ERROR_INVALID_ARGUMENT);
+    CHECK(dvk_image_decode(NULL, 0, NULL, 0, &image, NULL) == DVK_ERROR_BAD_FILE);
+    CHECK(image.width == 7 && !image.pixels); /* untouched */
+    CHECK(dvk_image_decode("P1 1 1 0", 8, NULL, DVK_IMAGE_IGNORE_ORIENTATION, &image, NULL) == DVK_OK);
+    dvk_image_free(&image);
+}
+
 int main(int argc, char **argv) {
     REQUIRE(argc == 2);
     data_directory = argv[1];
     test_lossless();
     test_jpeg();
+    test_misuse();
     return FINISH();
 }

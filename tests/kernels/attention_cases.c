@@ -4,7 +4,7 @@
 #include <stddef.h>
 #include <string.h>
 
-#include "../test.h"
+#include "test.h"
 
 typedef struct attention_case {
     dvk_push_attention push; /* attention_row's is its beginning */
@@ -16,14 +16,14 @@ typedef struct attention_case {
 
 _Static_assert(offsetof(dvk_push_attention, queries) == sizeof(dvk_push_attention_row), "one struct serves both");
 
-static void fill(test_array *array, const attention_case *test, float scale, test_random *random) {
+static void fill(test_array *array, const attention_case *test, float scale, uint64_t *random) {
     const dvk_push_attention *push = &test->push;
     for (size_t row = 0; row < array->count / push->row_stride; row++)
         for (uint32_t c = 0; c < push->heads * test->head_dim; c++)
             array->values[row * push->row_stride + c] = scale * random_value(random);
 }
 
-static void case_create(test_device *device, const dvk_variant *variant, attention_case *test, test_random *random) {
+static void case_create(test_device *device, const dvk_variant *variant, attention_case *test, uint64_t *random) {
     const dvk_push_attention *push = &test->push;
     const bool row_only = variant->kernel == DVK_KERNEL_ATTENTION_ROW;
     const size_t count = (size_t)test->images * push->tokens * push->row_stride;
@@ -68,7 +68,7 @@ static double typical_error(const attention_case *test) {
     return 5.0 * (2.0 * score + 2e-7 + sqrt(test->push.tokens + 4.0) * UNIT_ROUNDOFF);
 }
 
-static void case_check(test_device *device, attention_case *test, int repeats, test_random *random) {
+static void case_check(test_device *device, attention_case *test, int repeats, uint64_t *random) {
     const bool row_only = test->op.pipeline->variant->kernel == DVK_KERNEL_ATTENTION_ROW;
     double *q = array_to_double(&test->q), *k = array_to_double(&test->k), *v = array_to_double(&test->v),
            *expected = array_to_double(&test->out);
@@ -103,7 +103,7 @@ static void case_check(test_device *device, attention_case *test, int repeats, t
 }
 
 /* An image's result must not depend on its neighbours: four images at once give the bits of four single runs. */
-static void check_images_alone(test_device *device, const dvk_variant *variant, test_random *random) {
+static void check_images_alone(test_device *device, const dvk_variant *variant, uint64_t *random) {
     attention_case batch = {.push = {.tokens = 37, .heads = 3, .row_stride = 48, .queries = 37, .query_step = 37},
                             .images = 4,
                             .head_dim = 16,
@@ -129,7 +129,7 @@ static void check_images_alone(test_device *device, const dvk_variant *variant, 
 
 static void check_all(test_device *device, const dvk_variant *variant) {
     static const uint32_t head_dims[] = {4, 16, 20, 64, 128};
-    test_random random = {.state = 2};
+    uint64_t random = 2;
     for (size_t h = 0; h < sizeof(head_dims) / sizeof(head_dims[0]); h++) {
         const uint32_t tile = variant->tile_rows;
         const uint32_t tokens[] = {1, 2, 3, tile, tile + 1, 2 * tile - 1, 65, 3, 0, 0, 0};
@@ -160,6 +160,31 @@ void check_attention(test_device *device, const dvk_variant *variant) {
     check_all(device, variant);
 }
 
+/* exp by itself: two tokens whose scores are 0 and exactly s <= 0 give the weights 1 / (1 + e^s) and e^s / (1 + e^s),
+ * to 2e-7 for exp (math.glsl) and three roundings. */
+static void check_exp(test_device *device, const dvk_variant *variant) {
+    enum { COUNT = 2001 };
+    attention_case test = {.push = {.tokens = 2, .heads = 1, .row_stride = 4}, .images = COUNT, .head_dim = 4};
+    uint64_t random = 8;
+    case_create(device, variant, &test, &random);
+    memset(test.q.values, 0, test.q.count * sizeof(float));
+    memset(test.k.values, 0, test.k.count * sizeof(float));
+    for (size_t i = 0; i < COUNT; i++) {
+        test.q.values[8 * i] = (float)i * -0.04f; /* 0 .. -80 */
+        test.k.values[8 * i + 4] = 1.0f;
+    }
+    op_run(device, &test.op);
+    double worst = 0.0;
+    for (size_t i = 0; i < COUNT; i++) {
+        double e = exp((double)test.q.values[8 * i]);
+        worst = fmax(worst, fabs((double)test.out.values[2 * i] / (1.0 / (1.0 + e)) - 1.0));
+        worst = fmax(worst, fabs((double)test.out.values[2 * i + 1] / (e / (1.0 + e)) - 1.0));
+    }
+    CHECK_MESSAGE(worst <= 2e-7 + 3.0 * UNIT_ROUNDOFF, "%s: exp is off by %.2g of itself", variant->name, worst);
+    case_destroy(device, &test);
+}
+
 void check_attention_row(test_device *device, const dvk_variant *variant) {
     check_all(device, variant);
+    check_exp(device, variant);
 }

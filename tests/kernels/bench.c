@@ -30,7 +30,7 @@ static void bench_op(test_device *device, const test_op *op, double work, const 
 
 /* Zero bytes would let some processors multiply faster than real numbers do. */
 static test_array random_array(test_device *device, size_t count) {
-    test_random random = {.state = 6};
+    uint64_t random = 6;
     test_array array = array_create(device, count);
     for (size_t i = 0; i < count; i++)
         array.values[i] = random_value(&random);

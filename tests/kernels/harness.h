@@ -3,22 +3,16 @@
 #ifndef DVK_TEST_HARNESS_H_
 #define DVK_TEST_HARNESS_H_
 
-#include "device.h"
+#include "bare_device.h"
+#include "random.h"
 #include "reference.h"
 
 /* The unit roundoff of float: one rounding changes a value by at most this much of itself. */
 #define UNIT_ROUNDOFF 5.9604644775390625e-8
 
-/* Deterministic: the same numbers on every machine (splitmix64). */
-typedef struct test_random {
-    uint64_t state;
-} test_random;
-
-uint64_t random_bits(test_random *random);
-uint32_t random_below(test_random *random, uint32_t end);
-uint32_t random_between(test_random *random, uint32_t low, uint32_t high); /* both included */
+uint32_t random_between(uint64_t *random, uint32_t low, uint32_t high); /* both included */
 /* In [-1, 1), a multiple of 2^-10: exact in half precision and never a subnormal there. */
-float random_value(test_random *random);
+float random_value(uint64_t *random);
 
 /* The half precision bits of such a value. */
 uint16_t half_from(float value);
@@ -54,13 +48,13 @@ uint32_t op_groups(const dvk_variant *variant, const void *push, uint32_t images
 /* All groups in one grid x * 1 * 1. Returns seconds. */
 double op_run(test_device *device, const test_op *op);
 /* The same work in two dispatches whose grids are folded into y and z and overshoot. */
-void op_run_split(test_device *device, const test_op *op, test_random *random);
+void op_run_split(test_device *device, const test_op *op, uint64_t *random);
 
 /* Runs the op whole, compares it with `expected`, then runs it split and `repeats` times more and compares the bits.
  * The output array holds its initial contents; where `expected` is NaN, they must stay. tolerance: one a value. rms:
  * the relative L2 error that the whole array may have. */
 void op_check(test_device *device, const test_op *op, test_array *output, const double *expected,
-              const double *tolerance, double rms, int repeats, test_random *random, const char *what);
+              const double *tolerance, double rms, int repeats, uint64_t *random, const char *what);
 
 void *allocate(size_t bytes); /* ends the test when refused */
 

@@ -3,7 +3,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "../test.h"
+#include "test.h"
 
 typedef struct matmul_case {
     dvk_push_matmul push;
@@ -15,14 +15,14 @@ typedef struct matmul_case {
 } matmul_case;
 
 /* Edges of the tile, and anything up to two tiles and a bit; in steps of `step`. */
-static uint32_t random_extent(test_random *random, uint32_t tile, uint32_t step) {
+static uint32_t random_extent(uint64_t *random, uint32_t tile, uint32_t step) {
     const uint32_t steps = tile / step > 0 ? tile / step : 1;
     const uint32_t edges[] = {1, steps > 1 ? steps - 1 : 1, steps, steps + 1, 2 * steps};
     uint32_t choice = random_below(random, 8);
     return step * (choice < 5 ? edges[choice] : random_between(random, 1, 2 * steps + 2));
 }
 
-static dvk_push_matmul random_shape(test_random *random, const dvk_variant *variant, dvk_residual residual) {
+static dvk_push_matmul random_shape(uint64_t *random, const dvk_variant *variant, dvk_residual residual) {
     dvk_push_matmul push = {0};
     push.rows = random_extent(random, variant->tile_rows, 1);
     push.columns = random_extent(random, variant->tile_columns, 4);
@@ -45,8 +45,23 @@ static size_t out_count(const dvk_push_matmul *push) {
     return (size_t)(planes - 1) * push->plane_stride + (size_t)push->rows * push->out_stride;
 }
 
+/* Scales of four bits, so that byte times scale is exact. A byte cannot be NaN, so other columns have scales of NaN. */
+static void fill_bytes(matmul_case *test, uint64_t *random) {
+    const uint32_t stride = test->push.w_stride;
+    const size_t matrix = (size_t)test->push.depth * stride;
+    int8_t *bytes = (int8_t *)test->w.values;
+    float *scales = test->w.values + matrix / 4;
+    for (uint32_t c = 0; c < stride; c++)
+        scales[c] = isnan(test->weights[c]) ? poison() : (float)random_between(random, 1, 15) / 1024.0f;
+    for (size_t i = 0; i < matrix; i++) {
+        bytes[i] = (int8_t)((int)random_below(random, 255) - 127);
+        test->weights[i] = (float)bytes[i] * scales[i % stride];
+    }
+    memcpy(scales + stride, test->weights + matrix, stride * sizeof(float));
+}
+
 /* Columns that do not belong to the op are NaN: loading them is harmless, using them is not. */
-static void fill_weights(matmul_case *test, dvk_weight_type type, test_random *random) {
+static void fill_weights(matmul_case *test, dvk_weight_type type, uint64_t *random) {
     const dvk_push_matmul *push = &test->push;
     const size_t matrix = (size_t)push->depth * push->w_stride, all = matrix + push->w_stride;
     test->weights = allocate(all * sizeof(float));
@@ -54,6 +69,10 @@ static void fill_weights(matmul_case *test, dvk_weight_type type, test_random *r
         uint32_t column = (uint32_t)(i % push->w_stride);
         bool own = column >= push->first_column && column < push->first_column + push->columns;
         test->weights[i] = own ? random_value(random) : poison();
+    }
+    if (type == DVK_WEIGHT_INT8) {
+        fill_bytes(test, random);
+        return;
     }
     if (type == DVK_WEIGHT_FP32) {
         memcpy(test->w.values, test->weights, all * sizeof(float));
@@ -65,11 +84,14 @@ static void fill_weights(matmul_case *test, dvk_weight_type type, test_random *r
     memcpy(halves + matrix, test->weights + matrix, push->w_stride * sizeof(float));
 }
 
-static void case_create(test_device *device, const dvk_variant *variant, matmul_case *test, test_random *random) {
+static void case_create(test_device *device, const dvk_variant *variant, matmul_case *test, uint64_t *random) {
     const dvk_push_matmul *push = &test->push;
     test->a = array_create(device, (size_t)push->rows * push->a_stride);
     size_t matrix = (size_t)push->depth * push->w_stride;
-    test->w = array_create(device, (variant->weight == DVK_WEIGHT_FP16 ? matrix / 2 : matrix) + push->w_stride);
+    static const size_t floats_per_weight[][2] = {
+        [DVK_WEIGHT_FP32] = {1, 1}, [DVK_WEIGHT_FP16] = {2, 1}, [DVK_WEIGHT_INT8] = {4, 2}};
+    const size_t *layout = floats_per_weight[variant->weight]; /* weights in a float, rows of floats behind them */
+    test->w = array_create(device, matrix / layout[0] + layout[1] * push->w_stride);
     test->table = array_create(device, (size_t)push->table_rows * push->out_stride);
     test->out = array_create(device, out_count(push));
     for (uint32_t r = 0; r < push->rows; r++)
@@ -102,15 +124,15 @@ static void case_destroy(test_device *device, matmul_case *test) {
 }
 
 /* A sum of K + 1 products and the residual, in any order and with or without fused multiply-add, is off by at most
- * (K + 3) roundings of the sum of the magnitudes (Higham, Accuracy and Stability of Numerical Algorithms, 3.1). The
- * activations stretch that by at most 1.13, GELU's steepest slope, and add their own error: |x|/2 times that of erf or
- * tanh (2e-7, math.glsl) and some roundings, in all under 5e-7 of max(1, |x|). */
+ * (K + 3) roundings (one more for int8's scale) of the sum of the magnitudes (Higham, Accuracy and Stability of
+ * Numerical Algorithms, 3.1). The activations stretch that by at most 1.13, GELU's steepest slope, and add their own
+ * error: |x|/2 times that of erf or tanh (2e-7, math.glsl) and some roundings, in all under 5e-7 of max(1, |x|). */
 static double tolerance_of(const matmul_case *test, double bound) {
-    double sum = (test->push.depth + 3) * UNIT_ROUNDOFF * bound;
+    double sum = (test->push.depth + 4) * UNIT_ROUNDOFF * bound;
     return test->activation == DVK_ACTIVATION_NONE ? sum : 1.13 * sum + 5e-7 * fmax(1.0, bound);
 }
 
-static void case_check(test_device *device, matmul_case *test, int repeats, test_random *random) {
+static void case_check(test_device *device, matmul_case *test, int repeats, uint64_t *random) {
     const dvk_push_matmul *push = &test->push;
     double *a = array_to_double(&test->a), *table = array_to_double(&test->table),
            *expected = array_to_double(&test->out);
@@ -145,7 +167,7 @@ static void case_check(test_device *device, matmul_case *test, int repeats, test
 }
 
 /* A row's result must not depend on where it stands or on what stands beside it: each row alone gives the same bits. */
-static void check_rows_alone(test_device *device, const dvk_variant *variant, test_random *random) {
+static void check_rows_alone(test_device *device, const dvk_variant *variant, uint64_t *random) {
     matmul_case batch = {.push = {.rows = 2 * variant->tile_rows + 3,
                                   .columns = 100,
                                   .depth = 84,
@@ -179,6 +201,47 @@ static void check_rows_alone(test_device *device, const dvk_variant *variant, te
     case_destroy(device, &batch);
 }
 
+/* The activations by themselves: one weight is 1 and the others 0, so that what goes in is exact. GELU is x/2 times
+ * 1 + erf or 1 + tanh, each to 2e-7 (math.glsl), and three roundings; tanh is to 2e-7 and one rounding. The argument of
+ * the tanh in GELU_TANH is off by four roundings of itself, which its slope of at most 1 / cosh^2 turns into less than
+ * two. */
+static void check_activation(test_device *device, const dvk_variant *variant, dvk_activation activation) {
+    enum { COUNT = 4001 };
+    matmul_case test = {.push = {.rows = COUNT,
+                                 .columns = 4,
+                                 .depth = 4,
+                                 .a_stride = 4,
+                                 .w_stride = 64,
+                                 .out_stride = 4,
+                                 .plane_columns = 4,
+                                 .table_rows = 1},
+                        .activation = activation};
+    uint64_t random = 7;
+    case_create(device, variant, &test, &random);
+    memset(test.w.values, 0, test.w.count * sizeof(float));
+    if (variant->weight == DVK_WEIGHT_FP16)
+        *(uint16_t *)test.w.values = half_from(1.0f);
+    else if (variant->weight == DVK_WEIGHT_INT8) {
+        *(int8_t *)test.w.values = 1;
+        test.w.values[64] = 1.0f; /* the scale, behind 4 rows of 64 bytes */
+    } else
+        test.w.values[0] = 1.0f;
+    for (uint32_t r = 0; r < COUNT; r++)
+        test.a.values[4 * (size_t)r] = ((float)r - COUNT / 2) / 200.0f; /* -10 .. 10 */
+    op_run(device, &test.op);
+    double worst = 0.0;
+    for (uint32_t r = 0; r < COUNT; r++) {
+        double x = (double)test.a.values[4 * (size_t)r];
+        double error = fabs((double)test.out.values[4 * (size_t)r] - reference_activation(activation, x));
+        double tolerance =
+            activation == DVK_ACTIVATION_TANH ? 2e-7 + UNIT_ROUNDOFF : fabs(x) * (1e-7 + 5.0 * UNIT_ROUNDOFF);
+        worst = fmax(worst, error / fmax(tolerance, 1e-30));
+    }
+    CHECK_MESSAGE(worst <= 1.0, "%s: activation %d is off by %.2f times what it may be", variant->name, activation,
+                  worst);
+    case_destroy(device, &test);
+}
+
 void check_matmul(test_device *device, const dvk_variant *variant) {
     static const struct {
         dvk_activation activation;
@@ -190,7 +253,7 @@ void check_matmul(test_device *device, const dvk_variant *variant) {
         {DVK_ACTIVATION_GELU, DVK_RESIDUAL_IN_PLACE},  {DVK_ACTIVATION_QUICK_GELU, DVK_RESIDUAL_NONE},
         {DVK_ACTIVATION_SILU, DVK_RESIDUAL_NONE},      {DVK_ACTIVATION_NONE, DVK_RESIDUAL_MULTIPLY},
     };
-    test_random random = {.state = 1};
+    uint64_t random = 1;
     for (size_t e = 0; e < sizeof(epilogues) / sizeof(epilogues[0]); e++) {
         for (int i = 0; i < 16; i++) {
             matmul_case test = {.push = random_shape(&random, variant, epilogues[e].residual),
@@ -202,4 +265,7 @@ void check_matmul(test_device *device, const dvk_variant *variant) {
         }
     }
     check_rows_alone(device, variant, &random);
+    check_activation(device, variant, DVK_ACTIVATION_GELU);
+    check_activation(device, variant, DVK_ACTIVATION_GELU_TANH);
+    check_activation(device, variant, DVK_ACTIVATION_TANH);
 }

@@ -4,10 +4,10 @@
 #include <math.h>
 #include <string.h>
 
-#include "../test.h"
+#include "test.h"
 
 void check_patchify(test_device *device, const dvk_variant *variant) {
-    test_random random = {.state = 3};
+    uint64_t random = 3;
     for (int i = 0; i < 24; i++) {
         dvk_push_patchify push = {.patch_size = (const uint32_t[]){1, 3, 4, 7, 8, 14, 16}[random_below(&random, 7)]};
         const uint32_t images = random_between(&random, 1, 3), rows = random_between(&random, 1, 4);
@@ -48,7 +48,7 @@ void check_patchify(test_device *device, const dvk_variant *variant) {
 /* The rounding errors of a sum of n values are at most n roundings of the sum of their magnitudes, those of random sign
  * sqrt(n). Centring divides what the mean is off by, relative to the values, by the deviation. */
 static void layernorm_case(test_device *device, const dvk_variant *variant, dvk_push_layernorm push, float offset,
-                           int repeats, test_random *random) {
+                           int repeats, uint64_t *random) {
     const uint32_t n = push.columns;
     test_array in = array_create(device, (size_t)push.rows * push.in_stride), parameters = array_create(device, 2 * n),
                out = array_create(device, (size_t)push.rows * n);
@@ -114,7 +114,7 @@ static void layernorm_case(test_device *device, const dvk_variant *variant, dvk_
 }
 
 void check_layernorm(test_device *device, const dvk_variant *variant) {
-    test_random random = {.state = 4};
+    uint64_t random = 4;
     for (int i = 0; i < 24; i++) {
         dvk_push_layernorm push = {.rows = random_between(&random, 1, 2 * variant->tile_rows + 2),
                                    .columns = 4 * random_between(&random, i == 0 ? 96 : 1, i == 0 ? 96 : 200),
@@ -127,7 +127,7 @@ void check_layernorm(test_device *device, const dvk_variant *variant) {
 }
 
 void check_mean(test_device *device, const dvk_variant *variant) {
-    test_random random = {.state = 5};
+    uint64_t random = 5;
     for (int i = 0; i < 24; i++) {
         dvk_push_mean push = {.tokens = i < 4 ? 2 + (uint32_t)i : random_between(&random, 2, 200),
                               .columns = 4 * random_between(&random, 1, 2 * variant->local_size + 2)};
@@ -162,7 +162,7 @@ void check_mean(test_device *device, const dvk_variant *variant) {
 }
 
 void check_rotate(test_device *device, const dvk_variant *variant) {
-    test_random random = {.state = 6};
+    uint64_t random = 6;
     for (int i = 0; i < 24; i++) {
         dvk_push_rotate push = {.images = random_between(&random, 1, 3),
                                 .prefix = random_below(&random, 6),

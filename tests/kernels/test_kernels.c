@@ -4,7 +4,7 @@
  *
  * DVK_TEST_DEVICE=INDEX chooses the device, too; DVK_TEST_VALIDATION=1 runs under the validation layer, any message of
  * which is a failure. */
-#include "../test.h"
+#include "test.h"
 #include "bench.h"
 #include "cases.h"
 

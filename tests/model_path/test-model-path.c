@@ -65,7 +65,8 @@ static void test_cache(void) {
     check_found("single", "cache/models--single/snapshots/ccc333");
     make_directory("cache/models--owner--empty/snapshots");
     check_refused("owner/empty", "hf download owner/empty");
-    check_refused("facebook/dino-vits8", "fetch it with: hf download facebook/dino-vits8");
+    check_refused("facebook/dino-vits8",
+                  "fetch it with: dino-vk fetch facebook/dino-vits8, or with: hf download facebook/dino-vits8");
     check_refused("facebook/dino-vits8", "in the Hugging Face cache cache;");
 }
 

@@ -27,7 +27,9 @@ def main():
     revisions = sys.argv[1:] or ["HEAD"]
     log = subprocess.run(["git", "log", "--no-merges", "-z", "--format=%h%n%B", *revisions], check=True, text=True,
                          stdout=subprocess.PIPE).stdout
+    # A squashed merge is as good as a merge.
     commits = [entry.split("\n", 1) for entry in log.split("\0") if entry]
+    commits = [(commit, message) for commit, message in commits if not message.startswith("Merge ")]
     failures = 0
     for commit, message in commits:
         for fault in faults(message):

@@ -5,6 +5,7 @@
 #include "synth.h"
 
 #include <dirent.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define MODEL "cache-vit-tiny"
@@ -90,6 +91,21 @@ int main(void) {
     bytes[size] = 0; /* trailing bytes */
     write_file(bytes, size + 1);
     CHECK(!use_cache(DIRECTORY));
+
+    /* Not a file at all: neither a directory nor a pipe without a writer may stop anybody. */
+    for (int i = 0; i < 2; i++) {
+        REQUIRE(remove(path) == 0);
+        REQUIRE((i ? mkfifo(path, 0600) : mkdir(path, 0700)) == 0);
+        dvk_context *context = test_open_context(DIRECTORY);
+        CHECK(context->cache_checksum == 0);
+        test_close_context(&context);
+    }
+    REQUIRE(remove(path) == 0);
+
+    /* "" is no directory, rather than the root of the file system. */
+    dvk_context *without = test_open_context("");
+    CHECK(without->cache_path == NULL);
+    test_close_context(&without);
 
     /* Places where nothing can be written; a warning is all there is. */
     test_validation_messages_ = 0;

@@ -37,6 +37,23 @@ static void test_choice(void) {
     CHECK(choose(4, "ffffffffffffffffffffffffffffffff") == 100 + (uint32_t)-DVK_ERROR_NO_DEVICE);
 }
 
+/* A message that is too long ends in "...", and never with half a letter. */
+static void test_long_message(void) {
+    for (size_t shift = 0; shift < 3; shift++) {
+        char request[800] = "";
+        for (size_t i = 0; i < shift; i++)
+            strcat(request, "x");
+        for (size_t i = 0; i < 200; i++)
+            strcat(request, "\xe2\x82\xac"); /* the euro sign */
+        dvk_error error;
+        uint32_t chosen;
+        CHECK(dvk_choose_device(devices, 4, request, &chosen, &error) == DVK_ERROR_NO_DEVICE);
+        size_t length = strlen(error.message);
+        CHECK(length >= sizeof(error.message) - 6 && !strcmp(error.message + length - 3, "..."));
+        CHECK((unsigned char)error.message[length - 4] == 0xac && (unsigned char)error.message[length - 6] == 0xe2);
+    }
+}
+
 static void check_fold(uint32_t groups, uint32_t x, uint32_t y, uint32_t z) {
     const uint32_t limits[3] = {x, y, z};
     uint32_t grid[3] = {0, 0, 0};
@@ -68,6 +85,7 @@ static void test_fold(void) {
 
 int main(void) {
     test_choice();
+    test_long_message();
     test_fold();
     return FINISH();
 }

@@ -1,7 +1,9 @@
 /* Sessions on a device: determinism, batches, splits, limits, misuse, and that the validation layer would speak up. */
+#include "commands.h"
 #include "device.h"
 #include "session.h"
 #include "synth.h"
+#include "upload.h"
 
 #include <math.h>
 
@@ -255,9 +257,21 @@ static void test_misuse(dvk_model *model) {
           DVK_ERROR_UNSUPPORTED);
     CHECK(dvk_session_create(model, &(dvk_session_params){.batch = UINT32_MAX}, &session, &error) ==
           DVK_ERROR_UNSUPPORTED);
+    /* Products of these leave 64 bits; some of them come back as 0. Patches of 8 and rows of 256 floats are powers of
+     * two, so that there is always a power of two that does. */
+    for (uint32_t batch_bits = 0; batch_bits < 32; batch_bits++)
+        for (uint32_t side_bits = 15; side_bits < 32; side_bits++) {
+            dvk_session_params huge = {.batch = 1u << batch_bits, .width = 1u << side_bits, .height = 1u << side_bits};
+            if (batch_bits + 2 * side_bits > 34)
+                CHECK_MESSAGE(dvk_session_create(model, &huge, &session, &error) == DVK_ERROR_UNSUPPORTED,
+                              "%u images of %ux%u", huge.batch, huge.width, huge.height);
+        }
     CHECK(session == NULL);
     session = open_session(model, (dvk_session_params){0});
     CHECK(dvk_session_read(session, DVK_OUTPUT_CLS, 0, &value, 1, &error) == DVK_ERROR_INVALID_ARGUMENT);
+    CHECK(dvk_session_read(NULL, DVK_OUTPUT_CLS, 0, &value, 1, &error) == DVK_ERROR_INVALID_ARGUMENT);
+    CHECK(dvk_session_read(session, DVK_OUTPUT_CLS, 0, NULL, 64, &error) == DVK_ERROR_INVALID_ARGUMENT);
+    CHECK_MESSAGE(strstr(error.message, "NULL"), "%s", error.message);
     CHECK(dvk_session_run(session, NULL, 1, &error) == DVK_ERROR_INVALID_ARGUMENT);
     CHECK(dvk_session_run(session, pixels[0], 0, &error) == DVK_ERROR_INVALID_ARGUMENT);
     CHECK(dvk_session_run(session, pixels[0], 2, &error) == DVK_ERROR_INVALID_ARGUMENT);
@@ -274,7 +288,47 @@ static void test_misuse(dvk_model *model) {
     model = NULL;
     CHECK(dvk_model_load(NULL, &(dvk_model_params){.path = MODEL}, &model, &error) == DVK_OK);
     CHECK(dvk_session_create(model, NULL, &session, &error) == DVK_ERROR_INVALID_ARGUMENT);
+
+    static float planes[3 * 32 * 32];
+    uint8_t black[3] = {0, 0, 0};
+    const dvk_image image = {1, 1, black};
+    const dvk_preprocess_params wrong[] = {{.width = 32}, {.height = 32}, {.order = (dvk_resize_order)7}};
+    for (size_t i = 0; i < 3; i++)
+        CHECK(dvk_preprocess(model, &wrong[i], &image, planes, NULL, &error) == DVK_ERROR_INVALID_ARGUMENT);
+    CHECK(dvk_preprocess(model, NULL, &(dvk_image){1, 1, NULL}, planes, NULL, &error) == DVK_ERROR_INVALID_ARGUMENT);
+    CHECK(dvk_preprocess(model, NULL, &image, planes, NULL, &error) == DVK_OK);
     dvk_model_destroy(&model);
+}
+
+/* More than the staging buffer holds, as 64 rows of the widest matrices are, and a start that is not the target's. */
+static void test_large_upload(dvk_context *context) {
+    enum { COUNT = (2 * DVK_STAGING_BYTES + 4096) / 4, SKIPPED = 256 };
+    dvk_buffer target, readback;
+    dvk_uploader uploader;
+    uint32_t *words = malloc(COUNT * sizeof(*words));
+    REQUIRE(words != NULL);
+    for (uint32_t i = 0; i < COUNT; i++)
+        words[i] = i * 2654435761u;
+    REQUIRE(dvk_buffer_create(context, DVK_BUFFER_STORAGE, SKIPPED + COUNT * 4, "target", &target, NULL) == DVK_OK);
+    REQUIRE(dvk_buffer_create(context, DVK_BUFFER_READBACK, COUNT * 4, "readback", &readback, NULL) == DVK_OK);
+    REQUIRE(dvk_uploader_open(context, &uploader, NULL) == DVK_OK);
+    CHECK(dvk_upload(&uploader, words, 4, &target, SKIPPED, NULL) == DVK_OK);
+    CHECK(dvk_upload(&uploader, words + 1, COUNT * 4 - 4, &target, SKIPPED + 4, NULL) == DVK_OK);
+    CHECK(dvk_upload_finish(&uploader, NULL) == DVK_OK);
+
+    VkCommandBuffer commands;
+    REQUIRE(dvk_commands_begin(context, 0, &commands, NULL) == DVK_OK);
+    VkBufferCopy region = {.srcOffset = SKIPPED, .size = COUNT * 4};
+    context->vk.vkCmdCopyBuffer(commands, target.handle, readback.handle, 1, &region);
+    REQUIRE(context->vk.vkEndCommandBuffer(commands) == VK_SUCCESS);
+    CHECK(dvk_commands_run(context, commands, uploader.fence, NULL) == DVK_OK);
+    CHECK(dvk_buffer_invalidate(context, &readback, NULL) == DVK_OK);
+    CHECK(memcmp(readback.mapped, words, COUNT * sizeof(*words)) == 0);
+    context->vk.vkFreeCommandBuffers(context->device, context->command_pool, 1, &commands);
+    dvk_uploader_close(&uploader);
+    dvk_buffer_destroy(context, &target);
+    dvk_buffer_destroy(context, &readback);
+    free(words);
 }
 
 /* Two contexts alive at once, each with its own tables. */
@@ -298,6 +352,46 @@ static void test_two_contexts(dvk_context *first, dvk_model *first_model) {
 }
 
 /* A copy forth and one back without a barrier: the layer has to see it, or its silence elsewhere means nothing. */
+/* dvk_model_estimate() of a model without a device against sessions that exist. A device may round every allocation up:
+ * to 64 KiB, where it has pages of that size. */
+static void test_estimate(dvk_context *context) {
+    static const dvk_precision precisions[] = {DVK_PRECISION_FP32, DVK_PRECISION_FP16, DVK_PRECISION_INT8};
+    static const dvk_session_params cases[] = {{0},
+                                               {.batch = 3, .outputs = ALL_OUTPUTS},
+                                               {.width = 72, .height = 48, .outputs = DVK_OUTPUT_BIT(DVK_OUTPUT_MEAN)}};
+    for (size_t i = 0; i < 9; i++) {
+        dvk_model *unloaded = load(NULL, precisions[i / 3]), *model = load(context, precisions[i / 3]);
+        dvk_session *session = open_session(model, cases[i % 3]);
+        const dvk_session_info *info = dvk_session_get_info(session);
+        uint64_t weights = dvk_model_get_info(model)->device_bytes, slack = 65536;
+        dvk_estimate estimate;
+        REQUIRE(dvk_model_estimate(unloaded, i % 3 ? &cases[i % 3] : NULL, &estimate, NULL) == DVK_OK);
+        CHECK(estimate.batch == info->batch && estimate.width == info->width && estimate.height == info->height);
+        CHECK(estimate.grid_width == info->grid_width && estimate.grid_height == info->grid_height);
+        CHECK(estimate.tokens == info->tokens && estimate.flops == info->flops);
+        CHECK(estimate.weight_bytes[DVK_PRECISION_AUTO] == estimate.weight_bytes[precisions[i / 3]]);
+        uint64_t told = estimate.weight_bytes[precisions[i / 3]];
+        CHECK_MESSAGE(told <= weights && weights < told + model->weights.block_count * slack,
+                      "weights of %llu bytes, estimated %llu", (unsigned long long)weights, (unsigned long long)told);
+        CHECK_MESSAGE(estimate.session_bytes <= info->device_bytes &&
+                          info->device_bytes < estimate.session_bytes + (DVK_PLAN_OWN_BUFFERS + 2) * slack,
+                      "a session of %llu bytes, estimated %llu", (unsigned long long)info->device_bytes,
+                      (unsigned long long)estimate.session_bytes);
+        dvk_session_destroy(&session);
+        dvk_model_destroy(&model);
+        dvk_model_destroy(&unloaded);
+    }
+    dvk_model *model = load(NULL, DVK_PRECISION_AUTO);
+    dvk_estimate estimate;
+    CHECK(dvk_model_estimate(model, &(dvk_session_params){.width = 4, .height = 4}, &estimate, NULL) ==
+          DVK_ERROR_INVALID_ARGUMENT);
+    CHECK(dvk_model_estimate(model, &(dvk_session_params){.batch = UINT32_MAX}, &estimate, NULL) ==
+          DVK_ERROR_UNSUPPORTED);
+    CHECK(dvk_model_estimate(NULL, NULL, &estimate, NULL) == DVK_ERROR_INVALID_ARGUMENT);
+    CHECK(dvk_model_estimate(model, NULL, NULL, NULL) == DVK_ERROR_INVALID_ARGUMENT);
+    dvk_model_destroy(&model);
+}
+
 static void test_planted_hazard(dvk_model *model) {
     dvk_context *context = model->context;
     if (!context->instance.messenger)
@@ -326,7 +420,7 @@ int main(void) {
     fill_pixels();
     REQUIRE(synth_write_model("vit-tiny", MODEL, NULL));
     dvk_context *context = test_open_context(NULL);
-    for (int precision = DVK_PRECISION_FP32; precision <= DVK_PRECISION_FP16; precision++) {
+    for (int precision = DVK_PRECISION_FP32; precision <= DVK_PRECISION_INT8; precision++) {
         dvk_model *model = load(context, (dvk_precision)precision);
         CHECK(dvk_model_get_info(model)->precision == (dvk_precision)precision);
         test_replays(model);
@@ -341,7 +435,9 @@ int main(void) {
     test_small_grids(model);
     test_noncoherent(model);
     test_misuse(model);
+    test_large_upload(context);
     test_two_contexts(context, model);
+    test_estimate(context);
     CHECK(test_validation_messages_ == 0);
     test_planted_hazard(model);
     dvk_model_destroy(&model);

@@ -1,7 +1,7 @@
 /* A bare Vulkan device for tests: one queue, host-visible buffers, one dispatch at a time. It shares nothing with the
  * runtime's own context, so that the kernels are seen through a second pair of eyes. Vulkan failures end the test. */
-#ifndef DVK_TEST_DEVICE_H_
-#define DVK_TEST_DEVICE_H_
+#ifndef DVK_BARE_DEVICE_H_
+#define DVK_BARE_DEVICE_H_
 
 #include <vulkan/vulkan.h>
 

@@ -1,4 +1,4 @@
-#include "device.h"
+#include "bare_device.h"
 
 #include <stdio.h>
 #include <stdlib.h>

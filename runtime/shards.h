@@ -1,0 +1,22 @@
+/* Weights in several files: NAME.index.json maps every tensor's name to its file. */
+#ifndef DVK_SHARDS_H_
+#define DVK_SHARDS_H_
+
+#include "safetensors.h"
+
+typedef struct dvk_shards {
+    char **files; /* the shards' names without directory, each once, ascending; one allocation */
+    size_t count;
+    void *map; /* private: the index */
+} dvk_shards;
+
+/* Shard names must be plain file names: an index reaches no other directory. `path` is for messages. */
+dvk_result dvk_shards_parse(const void *bytes, size_t size, const char *path, dvk_shards *shards, dvk_error *error);
+void dvk_shards_free(dvk_shards *shards);
+
+/* One list of all shards' tensors (parts[shards->count], in the order of the files): exactly those of the index, each
+ * in the file that it names. The parts may be freed afterwards. */
+dvk_result dvk_shards_join(const dvk_shards *shards, const dvk_safetensors *parts, const char *path,
+                           dvk_safetensors *tensors, dvk_error *error);
+
+#endif

@@ -1,0 +1,33 @@
+#include "tensor_list.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "json.h"
+
+dvk_result dvk_tensor_list_allocate(size_t count, size_t name_bytes, dvk_safetensors *list, char **names,
+                                    dvk_error *error) {
+    if (name_bytes == SIZE_MAX || count > (SIZE_MAX - name_bytes - 1) / sizeof(dvk_tensor))
+        return dvk_fail_memory(error, SIZE_MAX);
+    size_t bytes = count * sizeof(dvk_tensor) + name_bytes + 1;
+    dvk_tensor *tensors = calloc(1, bytes);
+    if (!tensors)
+        return dvk_fail_memory(error, bytes);
+    list->tensors = tensors;
+    list->count = count;
+    *names = (char *)(tensors + count);
+    return DVK_OK;
+}
+
+static int compare_names(const void *a, const void *b) {
+    return strcmp(((const dvk_tensor *)a)->name, ((const dvk_tensor *)b)->name);
+}
+
+dvk_result dvk_tensor_list_sort(dvk_safetensors *list, const char *path, dvk_error *error) {
+    qsort(list->tensors, list->count, sizeof(dvk_tensor), compare_names);
+    for (size_t i = 1; i < list->count; i++)
+        if (!strcmp(list->tensors[i - 1].name, list->tensors[i].name))
+            return dvk_fail(error, DVK_ERROR_BAD_FILE, "%s: two tensors have the name \"%s\"", path,
+                            dvk_quote(list->tensors[i].name).text);
+    return DVK_OK;
+}
