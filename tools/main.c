@@ -38,7 +38,10 @@ static void keep_standard_streams(void) {
 }
 
 int main(int argc, char **argv) {
+    /* Room for the help and for an image's line, so that they are written by flush_stdout(), which knows errno. */
+    static char standard_output[1 << 16];
     keep_standard_streams();
+    setvbuf(stdout, standard_output, isatty(STDOUT_FILENO) ? _IOLBF : _IOFBF, sizeof(standard_output));
     output_file_handle_signals();
     struct options options;
     int code = options_parse(argc, argv, &options);
