@@ -46,7 +46,7 @@ static const dvk_tensor *bind(binder *b, const char *full, uint32_t rank, const 
     if (b->result != DVK_OK)
         return NULL;
     const char *path = b->checkpoint->name;
-    const dvk_tensor *tensor = dvk_safetensors_find(&b->checkpoint->file, full);
+    const dvk_tensor *tensor = dvk_tensor_list_find(&b->checkpoint->file, full);
     char expected[96], found[8 * 24];
     print_shape(expected, sizeof(expected), rank, shape);
     if (!tensor) {
@@ -79,7 +79,7 @@ static const dvk_tensor *bind_vector(binder *b, const char *full, uint64_t eleme
 }
 
 static bool exists(const binder *b, const char *full) {
-    return dvk_safetensors_find(&b->checkpoint->file, full) != NULL;
+    return dvk_tensor_list_find(&b->checkpoint->file, full) != NULL;
 }
 
 /* NAME.weight [outputs][inputs] and NAME.bias [outputs]. */
@@ -267,7 +267,7 @@ static bool is_ignored(const binder *b, const char *tensor) {
 
 /* A tensor that nothing asked for means that the model is another one than config.json says. */
 static void check_unused(binder *b) {
-    const dvk_safetensors *file = &b->checkpoint->file;
+    const dvk_tensor_list *file = &b->checkpoint->file;
     const dvk_vit_config *c = &b->checkpoint->config;
     for (size_t i = 0; i < file->count && b->result == DVK_OK; i++) {
         const char *tensor = file->tensors[i].name;

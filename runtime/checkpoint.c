@@ -34,7 +34,7 @@ dvk_result dvk_checkpoint_open(const dvk_model_params *params, dvk_checkpoint *c
 }
 
 void dvk_checkpoint_close(dvk_checkpoint *checkpoint) {
-    dvk_safetensors_free(&checkpoint->file);
+    dvk_tensor_list_free(&checkpoint->file);
     dvk_model_files_close(&checkpoint->files);
     dvk_config_free(&checkpoint->config);
     free(checkpoint->layers);

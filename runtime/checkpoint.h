@@ -86,7 +86,7 @@ typedef struct dvk_checkpoint {
     dvk_dtype matrix_dtype;
 
     /* what holds the memory; private to checkpoint.c */
-    dvk_safetensors file;
+    dvk_tensor_list file;
     dvk_model_files files;
 } dvk_checkpoint;
 

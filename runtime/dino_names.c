@@ -40,8 +40,8 @@ static const translation block_names[] = {
 
 typedef struct original {
     const char *path;
-    const dvk_safetensors *source;
-    dvk_safetensors renamed;
+    const dvk_tensor_list *source;
+    dvk_tensor_list renamed;
     char *names;           /* where the next name goes */
     bool module, backbone; /* which wrappers' prefixes the names have */
     bool dinov2;
@@ -156,7 +156,7 @@ typedef struct sizes {
 } sizes;
 
 static const dvk_tensor *find(const original *o, const char *name, uint32_t rank) {
-    const dvk_tensor *tensor = dvk_safetensors_find(&o->renamed, name);
+    const dvk_tensor *tensor = dvk_tensor_list_find(&o->renamed, name);
     return tensor && tensor->rank == rank ? tensor : NULL;
 }
 
@@ -290,7 +290,7 @@ static dvk_result check_classifier(original *o) {
                     (unsigned long long)(weight->rank > 1 ? weight->shape[1] : 0));
 }
 
-dvk_result dvk_dino_names(const char *path, dvk_safetensors *tensors, dvk_dino_texts *texts, dvk_error *error) {
+dvk_result dvk_dino_names(const char *path, dvk_tensor_list *tensors, dvk_dino_texts *texts, dvk_error *error) {
     original o = {.path = path, .source = tensors, .error = error};
     if (!find_wrappers(&o))
         return check_classifier(&o);
@@ -317,10 +317,10 @@ dvk_result dvk_dino_names(const char *path, dvk_safetensors *tensors, dvk_dino_t
         result = print_texts(&o, &printed);
     if (result != DVK_OK) {
         dvk_dino_texts_free(&printed);
-        dvk_safetensors_free(&o.renamed);
+        dvk_tensor_list_free(&o.renamed);
         return result;
     }
-    dvk_safetensors_free(tensors);
+    dvk_tensor_list_free(tensors);
     *tensors = o.renamed;
     *texts = printed;
     return DVK_OK;

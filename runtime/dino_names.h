@@ -14,7 +14,7 @@ typedef struct dvk_dino_texts {
 /* Renames the tensors of an original DINO or DINOv2 backbone to those of transformers' ViTModel or Dinov2Model, cuts
  * the fused query, key and value into three, drops training heads, and derives the texts. Other lists stay as they are.
  * Refuses what belongs to DINO but is no backbone. `path` is for messages. */
-dvk_result dvk_dino_names(const char *path, dvk_safetensors *tensors, dvk_dino_texts *texts, dvk_error *error);
+dvk_result dvk_dino_names(const char *path, dvk_tensor_list *tensors, dvk_dino_texts *texts, dvk_error *error);
 void dvk_dino_texts_free(dvk_dino_texts *texts);
 
 #endif

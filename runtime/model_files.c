@@ -109,7 +109,7 @@ static dvk_result map_text(dvk_model_files *files, const char *path, dvk_model_t
     return result == DVK_OK ? set_text(mapping.data, mapping.size, path, text, error) : result;
 }
 
-static dvk_result parse_weights(const void *bytes, size_t size, const char *path, dvk_safetensors *tensors,
+static dvk_result parse_weights(const void *bytes, size_t size, const char *path, dvk_tensor_list *tensors,
                                 dvk_error *error) {
     if (dvk_torch_detect(bytes, size))
         return dvk_torch_parse(bytes, size, path, tensors, error);
@@ -117,8 +117,8 @@ static dvk_result parse_weights(const void *bytes, size_t size, const char *path
 }
 
 static dvk_result read_shards(const dvk_shards *shards, const char *index, dvk_model_files *files,
-                              dvk_safetensors *tensors, dvk_error *error) {
-    dvk_safetensors *parts = calloc(shards->count, sizeof(*parts));
+                              dvk_tensor_list *tensors, dvk_error *error) {
+    dvk_tensor_list *parts = calloc(shards->count, sizeof(*parts));
     if (!parts)
         return dvk_fail_memory(error, shards->count * sizeof(*parts));
     dvk_result result = DVK_OK;
@@ -133,12 +133,12 @@ static dvk_result read_shards(const dvk_shards *shards, const char *index, dvk_m
     if (result == DVK_OK)
         result = dvk_shards_join(shards, parts, index, tensors, error);
     for (size_t i = 0; i < shards->count; i++)
-        dvk_safetensors_free(&parts[i]);
+        dvk_tensor_list_free(&parts[i]);
     free(parts);
     return result;
 }
 
-static dvk_result read_weights(const char *path, dvk_model_files *files, dvk_safetensors *tensors, dvk_error *error) {
+static dvk_result read_weights(const char *path, dvk_model_files *files, dvk_tensor_list *tensors, dvk_error *error) {
     dvk_mapping weights;
     dvk_result result = map(files, path, &weights, error);
     if (result != DVK_OK)
@@ -164,7 +164,7 @@ static dvk_result read_weights(const char *path, dvk_model_files *files, dvk_saf
 }
 
 /* The configurations that the weights imply; `found` says whether they do. */
-static dvk_result imply_texts(const char *path, dvk_model_files *files, dvk_safetensors *tensors, bool *found,
+static dvk_result imply_texts(const char *path, dvk_model_files *files, dvk_tensor_list *tensors, bool *found,
                               dvk_error *error) {
     dvk_result result = dvk_dino_names(path, tensors, &files->texts, error);
     *found = files->texts.config != NULL;
@@ -176,7 +176,7 @@ static dvk_result imply_texts(const char *path, dvk_model_files *files, dvk_safe
     return result;
 }
 
-static dvk_result open_path(const char *path, dvk_model_files *files, dvk_safetensors *tensors, dvk_error *error) {
+static dvk_result open_path(const char *path, dvk_model_files *files, dvk_tensor_list *tensors, dvk_error *error) {
     paths *located = malloc(sizeof(*located));
     if (!located)
         return dvk_fail_memory(error, sizeof(*located));
@@ -197,7 +197,7 @@ static dvk_result open_path(const char *path, dvk_model_files *files, dvk_safete
 }
 
 static dvk_result open_memory(const dvk_model_params *params, const char *name, dvk_model_files *files,
-                              dvk_safetensors *tensors, dvk_error *error) {
+                              dvk_tensor_list *tensors, dvk_error *error) {
     char path[sizeof(files->config.path)];
     snprintf(path, sizeof(path), "%s: config.json", name);
     dvk_result result = set_text(params->config_json, params->config_json_size, path, &files->config, error);
@@ -212,15 +212,15 @@ static dvk_result open_memory(const dvk_model_params *params, const char *name, 
 }
 
 dvk_result dvk_model_files_open(const dvk_model_params *params, const char *name, dvk_model_files *files,
-                                dvk_safetensors *tensors, dvk_error *error) {
+                                dvk_tensor_list *tensors, dvk_error *error) {
     dvk_model_files opened = {0};
-    *tensors = (dvk_safetensors){0};
+    *tensors = (dvk_tensor_list){0};
     dvk_result result = params->path ? open_path(params->path, &opened, tensors, error)
                                      : open_memory(params, name, &opened, tensors, error);
     if (result == DVK_OK) {
         *files = opened;
     } else {
-        dvk_safetensors_free(tensors);
+        dvk_tensor_list_free(tensors);
         dvk_model_files_close(&opened);
     }
     return result;

@@ -26,11 +26,11 @@ typedef struct dvk_model_files {
 
 /* params->path or the three memory blocks; the other fields are ignored. A directory's weights are the first of
  * model.safetensors, model.safetensors.index.json, pytorch_model.bin and pytorch_model.bin.index.json. `name` is what
- * messages call a model in memory. The tensors point into what `files` holds: free them with dvk_safetensors_free() and
+ * messages call a model in memory. The tensors point into what `files` holds: free them with dvk_tensor_list_free() and
  * close the files after.
  */
 dvk_result dvk_model_files_open(const dvk_model_params *params, const char *name, dvk_model_files *files,
-                                dvk_safetensors *tensors, dvk_error *error);
+                                dvk_tensor_list *tensors, dvk_error *error);
 void dvk_model_files_close(dvk_model_files *files);
 
 #endif

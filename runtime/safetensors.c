@@ -177,7 +177,7 @@ static dvk_result check_coverage(const parser *p, const dvk_tensor *tensors, siz
 }
 
 /* One allocation: the tensors, then the characters of their names. */
-static dvk_result read_tensors(const parser *p, json_t *header, dvk_safetensors *file) {
+static dvk_result read_tensors(const parser *p, json_t *header, dvk_tensor_list *file) {
     size_t count = 0, name_bytes = 0;
     const char *key;
     json_t *value;
@@ -226,7 +226,7 @@ static dvk_result read_tensors(const parser *p, json_t *header, dvk_safetensors 
     return DVK_OK;
 }
 
-dvk_result dvk_safetensors_parse(const void *bytes, size_t size, const char *path, dvk_safetensors *file,
+dvk_result dvk_safetensors_parse(const void *bytes, size_t size, const char *path, dvk_tensor_list *file,
                                  dvk_error *error) {
     const uint8_t *start = bytes;
     if (size < 8)
@@ -254,25 +254,4 @@ dvk_result dvk_safetensors_parse(const void *bytes, size_t size, const char *pat
     result = read_tensors(&p, header, file);
     json_decref(header);
     return result;
-}
-
-void dvk_safetensors_free(dvk_safetensors *file) {
-    free(file->tensors);
-    file->tensors = NULL;
-    file->count = 0;
-}
-
-const dvk_tensor *dvk_safetensors_find(const dvk_safetensors *file, const char *name) {
-    size_t first = 0, last = file->count;
-    while (first < last) {
-        size_t middle = first + (last - first) / 2;
-        int order = strcmp(name, file->tensors[middle].name);
-        if (order == 0)
-            return &file->tensors[middle];
-        if (order < 0)
-            last = middle;
-        else
-            first = middle + 1;
-    }
-    return NULL;
 }

@@ -82,15 +82,15 @@ void dvk_shards_free(dvk_shards *shards) {
     memset(shards, 0, sizeof(*shards));
 }
 
-dvk_result dvk_shards_join(const dvk_shards *shards, const dvk_safetensors *parts, const char *path,
-                           dvk_safetensors *tensors, dvk_error *error) {
+dvk_result dvk_shards_join(const dvk_shards *shards, const dvk_tensor_list *parts, const char *path,
+                           dvk_tensor_list *tensors, dvk_error *error) {
     const char *key;
     json_t *value;
     json_object_foreach((json_t *)shards->map, key, value) {
         const char *file = json_string_value(value);
         const size_t i = (size_t)((char **)bsearch(&file, shards->files, shards->count, sizeof(char *), compare_texts) -
                                   shards->files);
-        if (!dvk_safetensors_find(&parts[i], key))
+        if (!dvk_tensor_list_find(&parts[i], key))
             return dvk_fail(error, DVK_ERROR_BAD_FILE, "%s: tensor \"%s\" is not in %s, as the index says", path,
                             dvk_quote(key).text, file);
     }
@@ -124,6 +124,6 @@ dvk_result dvk_shards_join(const dvk_shards *shards, const dvk_safetensors *part
         }
     result = dvk_tensor_list_sort(tensors, path, error);
     if (result != DVK_OK)
-        dvk_safetensors_free(tensors);
+        dvk_tensor_list_free(tensors);
     return result;
 }

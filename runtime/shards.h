@@ -16,7 +16,7 @@ void dvk_shards_free(dvk_shards *shards);
 
 /* One list of all shards' tensors (parts[shards->count], in the order of the files): exactly those of the index, each
  * in the file that it names. The parts may be freed afterwards. */
-dvk_result dvk_shards_join(const dvk_shards *shards, const dvk_safetensors *parts, const char *path,
-                           dvk_safetensors *tensors, dvk_error *error);
+dvk_result dvk_shards_join(const dvk_shards *shards, const dvk_tensor_list *parts, const char *path,
+                           dvk_tensor_list *tensors, dvk_error *error);
 
 #endif

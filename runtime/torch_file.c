@@ -183,7 +183,7 @@ static const dvk_pickle_value *find_state_dict(const dvk_pickle_value *root) {
     return root->kind == DVK_PICKLE_DICT && root->object->count ? root : NULL;
 }
 
-static dvk_result read_state_dict(const reader *r, const dvk_pickle_value *root, dvk_safetensors *tensors) {
+static dvk_result read_state_dict(const reader *r, const dvk_pickle_value *root, dvk_tensor_list *tensors) {
     const dvk_pickle_value *dict = find_state_dict(root);
     if (!dict)
         return dvk_fail(r->error, DVK_ERROR_UNSUPPORTED,
@@ -217,7 +217,7 @@ static dvk_result read_state_dict(const reader *r, const dvk_pickle_value *root,
     if (result == DVK_OK)
         result = dvk_tensor_list_sort(tensors, r->path, r->error);
     if (result != DVK_OK)
-        dvk_safetensors_free(tensors);
+        dvk_tensor_list_free(tensors);
     return result;
 }
 
@@ -253,7 +253,7 @@ static dvk_result check_version(const reader *r) {
     return result;
 }
 
-static dvk_result read_archive(const reader *r, dvk_safetensors *tensors) {
+static dvk_result read_archive(const reader *r, dvk_tensor_list *tensors) {
     const dvk_zip_entry *data = find_entry(r, "data.pkl");
     if (!data)
         return dvk_fail(r->error, DVK_ERROR_BAD_FILE, "%s is a ZIP archive, but no torch file: it has no data.pkl",
@@ -287,7 +287,7 @@ bool dvk_torch_detect(const void *bytes, size_t size) {
     return dvk_zip_detect(bytes, size) || is_old_format(bytes, size);
 }
 
-dvk_result dvk_torch_parse(const void *bytes, size_t size, const char *path, dvk_safetensors *tensors,
+dvk_result dvk_torch_parse(const void *bytes, size_t size, const char *path, dvk_tensor_list *tensors,
                            dvk_error *error) {
     if (is_old_format(bytes, size))
         return dvk_fail(error, DVK_ERROR_UNSUPPORTED,

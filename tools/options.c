@@ -22,6 +22,7 @@ enum {
     OPTION_TOP,
     OPTION_RESIZE,
     OPTION_IGNORE_ORIENTATION,
+    OPTION_DINO_POSITIONS,
     OPTION_NO_CACHE,
     OPTION_JSON,
     OPTION_ATTENTION,
@@ -45,6 +46,7 @@ static const struct option long_options[] = {
     {"top", required_argument, NULL, OPTION_TOP},
     {"resize", required_argument, NULL, OPTION_RESIZE},
     {"ignore-orientation", no_argument, NULL, OPTION_IGNORE_ORIENTATION},
+    {"dino-positions", no_argument, NULL, OPTION_DINO_POSITIONS},
     {"no-cache", no_argument, NULL, OPTION_NO_CACHE},
     {"json", no_argument, NULL, OPTION_JSON},
     {"attention", required_argument, NULL, OPTION_ATTENTION},
@@ -86,6 +88,8 @@ void print_help(void) {
           "      --resize newest|classic\n"
           "                             the bytes of Pillow 13 and later (default), or of Pillow up to 12\n"
           "      --ignore-orientation   leave the pixels as they are stored, whatever EXIF says\n"
+          "      --dino-positions       interpolate positions as DINO's own code did (scale factor + 0.1), for\n"
+          "                             sizes other than the model's; else as transformers does\n"
           "      --batch N              images in one pass (default 1)\n"
           "\n"
           "The output\n"
@@ -325,6 +329,9 @@ static int apply(int option, const char *value, struct options *options) {
         return code;
     case OPTION_IGNORE_ORIENTATION:
         options->ignore_orientation = true;
+        return 0;
+    case OPTION_DINO_POSITIONS:
+        options->dino_positions = true;
         return 0;
     case OPTION_NO_CACHE:
         options->no_cache = true;

@@ -26,6 +26,7 @@ struct options {
     uint32_t top_count; /* --top: that many classes; 0: none */
     dvk_resize_order resize;
     bool ignore_orientation;
+    bool dino_positions; /* DINO's own scale factor */
     bool no_cache;
     const char *npy;       /* -o; "-" is the standard output; NULL: none */
     const char *attention; /* the same for the pictures */

@@ -57,7 +57,8 @@ int run_prepare(struct run *run, uint32_t width, uint32_t height) {
     if (code)
         return code;
     progress("preparing %" PRIu32 "x%" PRIu32, width, height);
-    dvk_session_params params = {.batch = batch_size(options), .width = width, .height = height};
+    dvk_session_params params = {
+        .batch = batch_size(options), .width = width, .height = height, .dino_scale_factor = options->dino_positions};
     params.outputs = DVK_OUTPUT_BIT(options->tokens);
     if (options->attention)
         params.outputs |= DVK_OUTPUT_BIT(DVK_OUTPUT_ATTENTION);

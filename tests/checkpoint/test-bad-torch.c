@@ -16,7 +16,7 @@ static size_t refused; /* files */
 
 static void check_refused(const blob *file, dvk_result code, const char *words, const char *what) {
     dvk_error error = {0};
-    dvk_safetensors tensors = {0};
+    dvk_tensor_list tensors = {0};
     dvk_result result = dvk_torch_parse(file->bytes, file->size, "a.pth", &tensors, &error);
     CHECK_MESSAGE(result == code && error.code == code, "%s: %s, %s", what, dvk_result_name(result), error.message);
     CHECK_MESSAGE(strstr(error.message, words), "%s\n  wanted: %s\n  found: %s", what, words, error.message);
@@ -25,7 +25,7 @@ static void check_refused(const blob *file, dvk_result code, const char *words, 
     CHECK(!tensors.tensors);
     refused += result != DVK_OK;
     if (result == DVK_OK)
-        dvk_safetensors_free(&tensors);
+        dvk_tensor_list_free(&tensors);
 }
 
 /* Eight floats in data/0. */
@@ -128,6 +128,7 @@ static const case_of pickles[] = {
     {TEXT("\x80\x02(N\x87."), BAD, "stack empty"},
     {TEXT("\x80\x02](a."), BAD, "stack empty"},
     {TEXT("\x80\x02N(\x86."), BAD, "stack empty"},
+    {TEXT("\x80\x02NN(N\x87."), BAD, "stack empty"}, /* what lies below a mark is out of reach */
     {TEXT("\x80\x02Q."), BAD, "stack empty"},
     {TEXT("\x80\x02"
           "b."),
@@ -284,7 +285,7 @@ static void test_good(void) {
     };
     for (size_t i = 0; i < LENGTH(good); i++) {
         dvk_error error = {0};
-        dvk_safetensors tensors = {0};
+        dvk_tensor_list tensors = {0};
         blob file = archive_of(good[i].bytes, good[i].size);
         CHECK_MESSAGE(dvk_torch_parse(file.bytes, file.size, "a.pth", &tensors, &error) == DVK_OK, "%zu: %s", i,
                       error.message);
@@ -297,7 +298,7 @@ static void test_good(void) {
             CHECK(!strcmp(t->name, "w") && t->elements == good[i].elements && t->bytes == 4 * t->elements);
             CHECK(first == good[i].first);
         }
-        dvk_safetensors_free(&tensors);
+        dvk_tensor_list_free(&tensors);
         free_blob(&file);
     }
 }
@@ -463,9 +464,14 @@ static void test_patches(void) {
         memcpy(place, saved, (size_t)p->bytes);
     }
     dvk_error error = {0};
-    dvk_safetensors tensors = {0};
+    dvk_tensor_list tensors = {0};
     CHECK(dvk_torch_parse(file.bytes, file.size, "a.pth", &tensors, &error) == DVK_OK); /* all patches are undone */
-    dvk_safetensors_free(&tensors);
+    /* More entries than memory, said so by all records. */
+    memset(file.bytes + places[END] + 8, 0xff, 4);
+    write_number(file.bytes + places[END64] + 24, UINT64_C(1) << 56, 8);
+    write_number(file.bytes + places[END64] + 32, UINT64_C(1) << 56, 8);
+    check_refused(&file, BAD, "too small for the number of its entries", "2^56 entries");
+    dvk_tensor_list_free(&tensors);
     free(file.bytes);
 }
 
@@ -622,10 +628,10 @@ static const struct {
 static void test_backbones(void) {
     static const float zeros[64 * 256];
     for (size_t i = 0; i < LENGTH(backbones); i++) {
-        dvk_safetensors list;
+        dvk_tensor_list list;
         dvk_dino_texts texts = {0};
         dvk_error error = {0};
-        /* A list for dvk_safetensors_free(): one allocation; the names are literals. */
+        /* A list for dvk_tensor_list_free(): one allocation; the names are literals. */
         list.tensors = calloc(LENGTH(backbone) + 1, sizeof(dvk_tensor));
         list.count = LENGTH(backbone) + (backbones[i].which == LENGTH(backbone));
         REQUIRE(list.tensors);
@@ -644,7 +650,7 @@ static void test_backbones(void) {
         CHECK((result == DVK_OK) == (texts.config != NULL));
         refused += result != DVK_OK;
         dvk_dino_texts_free(&texts);
-        dvk_safetensors_free(&list);
+        dvk_tensor_list_free(&list);
     }
 }
 
@@ -655,7 +661,7 @@ static volatile uint32_t bytes_read; /* their sum: so that no read is left out *
 /* Reads every byte that a file may have made us believe in. */
 static size_t read_all(const blob *file) {
     dvk_error error = {0};
-    dvk_safetensors tensors = {0};
+    dvk_tensor_list tensors = {0};
     dvk_dino_texts texts = {0};
     dvk_result result = dvk_torch_parse(file->bytes, file->size, "a.pth", &tensors, &error);
     if (result == DVK_OK)
@@ -665,7 +671,7 @@ static size_t read_all(const blob *file) {
             bytes_read += ((const uint8_t *)tensors.tensors[i].data)[k];
     CHECK(result == DVK_OK || error.message[0]);
     dvk_dino_texts_free(&texts);
-    dvk_safetensors_free(&tensors);
+    dvk_tensor_list_free(&tensors);
     return result != DVK_OK;
 }
 

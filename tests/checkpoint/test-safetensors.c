@@ -85,7 +85,7 @@ static void test_bad_headers(void) {
     for (size_t i = 0; i < LENGTH(bad_headers); i++) {
         const bad_header *c = &bad_headers[i];
         blob file = make_safetensors(c->header, strlen(c->header), c->data_size);
-        dvk_safetensors parsed = {0};
+        dvk_tensor_list parsed = {0};
         dvk_error error = {0};
         dvk_result result = dvk_safetensors_parse(file.bytes, file.size, "some.safetensors", &parsed, &error);
         CHECK_MESSAGE(result == c->code && error.code == c->code, "%s: %d", c->header, result);
@@ -118,7 +118,7 @@ static void test_bad_lengths(void) {
         uint8_t *exact = malloc(cases[i].size + !cases[i].size);
         REQUIRE(exact);
         memcpy(exact, cases[i].bytes, cases[i].size);
-        dvk_safetensors parsed = {0};
+        dvk_tensor_list parsed = {0};
         dvk_error error = {0};
         CHECK(dvk_safetensors_parse(exact, cases[i].size, "x", &parsed, &error) == BAD);
         CHECK_MESSAGE(strstr(error.message, cases[i].words), "%s", error.message);
@@ -134,7 +134,7 @@ static void test_hostile_sizes(void) {
     memset(text, '[', DEEP);
     memcpy(text, "{\"a\":", 5);
     blob file = make_safetensors(text, DEEP, 0);
-    dvk_safetensors parsed = {0};
+    dvk_tensor_list parsed = {0};
     dvk_error error = {0};
     CHECK(dvk_safetensors_parse(file.bytes, file.size, "x", &parsed, &error) == BAD);
     CHECK_MESSAGE(strstr(error.message, "depth"), "%s", error.message);
@@ -166,38 +166,38 @@ static void test_good(void) {
     static const char *const names[] = {"b", "b.c", "empty", "f4", "f6", "f8", "i", "z"};
     blob file = make_safetensors(header, strlen(header), 27);
     const uint8_t *data = file.bytes + 8 + strlen(header);
-    dvk_safetensors parsed = {0};
+    dvk_tensor_list parsed = {0};
     dvk_error error = {0};
     REQUIRE(dvk_safetensors_parse(file.bytes, file.size, "x", &parsed, &error) == DVK_OK);
     REQUIRE(parsed.count == LENGTH(names));
     for (size_t i = 0; i < LENGTH(names); i++) {
         CHECK(!strcmp(parsed.tensors[i].name, names[i]));
-        CHECK(dvk_safetensors_find(&parsed, names[i]) == &parsed.tensors[i]);
+        CHECK(dvk_tensor_list_find(&parsed, names[i]) == &parsed.tensors[i]);
     }
-    CHECK(!dvk_safetensors_find(&parsed, "") && !dvk_safetensors_find(&parsed, "a"));
-    CHECK(!dvk_safetensors_find(&parsed, "b.") && !dvk_safetensors_find(&parsed, "zz"));
-    CHECK(!dvk_safetensors_find(&parsed, "__metadata__"));
-    const dvk_tensor *b = dvk_safetensors_find(&parsed, "b"), *z = dvk_safetensors_find(&parsed, "z");
+    CHECK(!dvk_tensor_list_find(&parsed, "") && !dvk_tensor_list_find(&parsed, "a"));
+    CHECK(!dvk_tensor_list_find(&parsed, "b.") && !dvk_tensor_list_find(&parsed, "zz"));
+    CHECK(!dvk_tensor_list_find(&parsed, "__metadata__"));
+    const dvk_tensor *b = dvk_tensor_list_find(&parsed, "b"), *z = dvk_tensor_list_find(&parsed, "z");
     CHECK(b->dtype == DVK_DTYPE_F16 && b->rank == 2 && b->shape[0] == 1 && b->shape[1] == 2 && b->elements == 2);
     CHECK(b->data == data + 2 && b->bytes == 4 && !strcmp(b->dtype_name, "F16"));
     CHECK(z->dtype == DVK_DTYPE_F32 && z->data == data + 6 && z->bytes == 8);
-    const dvk_tensor *scalar = dvk_safetensors_find(&parsed, "b.c");
+    const dvk_tensor *scalar = dvk_tensor_list_find(&parsed, "b.c");
     CHECK(scalar->dtype == DVK_DTYPE_BF16 && scalar->rank == 0 && scalar->elements == 1 && scalar->bytes == 2);
-    const dvk_tensor *f8 = dvk_safetensors_find(&parsed, "f8");
+    const dvk_tensor *f8 = dvk_tensor_list_find(&parsed, "f8");
     CHECK(f8->dtype == DVK_DTYPE_OTHER && !strcmp(f8->dtype_name, "F8_E4M3FNUZ"));
-    dvk_safetensors_free(&parsed);
+    dvk_tensor_list_free(&parsed);
     CHECK(!parsed.tensors && !parsed.count);
     free_blob(&file);
 
     file = make_safetensors("{}", 2, 0);
     CHECK(dvk_safetensors_parse(file.bytes, file.size, "x", &parsed, &error) == DVK_OK && parsed.count == 0);
-    CHECK(!dvk_safetensors_find(&parsed, "a"));
-    dvk_safetensors_free(&parsed);
+    CHECK(!dvk_tensor_list_find(&parsed, "a"));
+    dvk_tensor_list_free(&parsed);
     free_blob(&file);
     static const char null_metadata[] = "{\"__metadata__\":null}"; /* an absent Option to the reference */
     file = make_safetensors(null_metadata, strlen(null_metadata), 0);
     CHECK(dvk_safetensors_parse(file.bytes, file.size, "x", &parsed, &error) == DVK_OK);
-    dvk_safetensors_free(&parsed);
+    dvk_tensor_list_free(&parsed);
     free_blob(&file);
 }
 

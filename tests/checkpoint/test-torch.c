@@ -14,7 +14,7 @@ enum { MAX_TENSORS = 512 };
 
 /* --------------------------------------------------------------------------------------------- comparisons */
 
-static void check_same(const dvk_safetensors *found, const dvk_safetensors *expected, const char *what) {
+static void check_same(const dvk_tensor_list *found, const dvk_tensor_list *expected, const char *what) {
     CHECK_MESSAGE(found->count == expected->count, "%s: %zu tensors, expected %zu", what, found->count,
                   expected->count);
     for (size_t i = 0; i < found->count && i < expected->count; i++) {
@@ -121,15 +121,15 @@ static dvk_tensor *add(original *o, const dvk_tensor *tensor, const char *prefix
     return added;
 }
 
-static void join(original *o, const dvk_safetensors *hub, const char *query_name, const char *prefix,
+static void join(original *o, const dvk_tensor_list *hub, const char *query_name, const char *prefix,
                  const char *name) {
     static const char *const parts[] = {"query", "key", "value"};
-    dvk_tensor *added = add(o, dvk_safetensors_find(hub, query_name), prefix, name);
+    dvk_tensor *added = add(o, dvk_tensor_list_find(hub, query_name), prefix, name);
     uint8_t *joined = malloc(3 * added->bytes);
     REQUIRE(joined);
     for (size_t i = 0; i < 3; i++) {
         char *part_name = replaced(query_name, "query", parts[i]);
-        const dvk_tensor *part = dvk_safetensors_find(hub, part_name);
+        const dvk_tensor *part = dvk_tensor_list_find(hub, part_name);
         REQUIRE(part && part->bytes == added->bytes);
         memcpy(joined + i * added->bytes, part->data, added->bytes);
         free(part_name);
@@ -170,7 +170,7 @@ static const char *const renames[][2] = {
 
 /* blocks: "blocks." or "blocks.0."; prefix: "", "module." or what ends in "backbone.", beside which a projection head
  * then stands. */
-static original *to_original(const dvk_safetensors *hub, const char *blocks, const char *prefix) {
+static original *to_original(const dvk_tensor_list *hub, const char *blocks, const char *prefix) {
     original *o = calloc(1, sizeof(*o));
     REQUIRE(o);
     for (size_t i = 0; i < hub->count; i++) {
@@ -340,7 +340,7 @@ static void test_dinov2(void) {
     for (int i = 0; i < 8; i++) {
         const bool swiglu = i & 1, registers = i & 2, chunked = i & 4;
         build_dinov2(b, swiglu, registers ? 4 : 0);
-        const dvk_safetensors expected = {b->tensors, b->count};
+        const dvk_tensor_list expected = {b->tensors, b->count};
         original *o = to_original(&expected, chunked ? "blocks.1." : "blocks.", chunked ? "backbone." : "");
         blob file = make_torch(o->tensors, o->count, &(torch_options){.wrappers = {chunked ? "teacher" : NULL}});
         write_blob("alone", "dinov2.pth", file.bytes, file.size);
@@ -424,7 +424,7 @@ static void write_shard(const char *directory, const char *name, const dvk_tenso
 }
 
 /* Tensor i goes into shard i * shards / count + 1; `text` gets the index. */
-static void write_index(const dvk_safetensors *list, size_t shards, const char *format, char *text) {
+static void write_index(const dvk_tensor_list *list, size_t shards, const char *format, char *text) {
     text += sprintf(text, "{\"metadata\": {\"total_size\": 1}, \"weight_map\": {");
     for (size_t i = 0; i < list->count; i++) {
         text += sprintf(text, "%s\"%s\": \"", i ? ", " : "", list->tensors[i].name);
@@ -454,7 +454,7 @@ static void test_shards(void) {
     remove("shards/model.safetensors");
     CHECK(synth_write_model("vit-tiny", "whole", NULL));
     dvk_checkpoint expected = open_model("whole");
-    const dvk_safetensors *list = &expected.file;
+    const dvk_tensor_list *list = &expected.file;
     for (size_t shards = 1; shards <= 3; shards++) {
         for (size_t i = 0, first = 0; i < shards; i++) {
             size_t end = first;

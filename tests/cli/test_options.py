@@ -35,7 +35,7 @@ class WithoutDevice(Case):
         for option in ("--help", "-h"):
             text = self.run_good(option).out.decode()
         for option in (
-            "-m, --model -d, --device --precision --no-cache --size --resize --ignore-orientation --batch --tokens --top "
+            "-m, --model -d, --device --precision --no-cache --size --resize --ignore-orientation --dino-positions --batch --tokens --top "
             "-o, --output --json --attention --threshold --pca --plan -v, --verbose -h, --help --version"
         ).split():
             with self.subTest(case=option):
@@ -208,6 +208,13 @@ class Outputs(Case):
         self.assertEqual(len(line["top"]), 10)
         (line,) = self.features("-m", model, "--top", "2", self.image)
         self.assertEqual((len(line["top"]), line["tokens"], len(line["values"])), (2, "cls", 64))
+
+    def test_dino_positions(self):
+        """They differ where positions are interpolated, and only there."""
+        (own,), (plain,) = (self.features("--size", "48", *option, self.image) for option in (["--dino-positions"], []))
+        self.assertTrue(1e-4 < relative_error(own["values"], plain["values"]) < 1e-1)
+        (own,), (plain,) = (self.features(*option, self.image) for option in (["--dino-positions"], []))
+        self.assertEqual(own["values"], plain["values"])
 
     def test_families(self):
         """Models whose patches do not begin at token 1, and one that projects."""

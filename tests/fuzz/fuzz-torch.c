@@ -13,7 +13,7 @@ static volatile uint32_t bytes_read;
 
 static void read_file(const uint8_t *bytes, size_t size) {
     dvk_error error = {0};
-    dvk_safetensors tensors = {0};
+    dvk_tensor_list tensors = {0};
     dvk_dino_texts texts = {0};
     if (dvk_torch_parse(bytes, size, "fuzz", &tensors, &error) == DVK_OK)
         dvk_dino_names("fuzz", &tensors, &texts, &error);
@@ -21,7 +21,7 @@ static void read_file(const uint8_t *bytes, size_t size) {
         for (uint64_t k = 0; k < tensors.tensors[i].bytes; k++)
             bytes_read += ((const uint8_t *)tensors.tensors[i].data)[k];
     dvk_dino_texts_free(&texts);
-    dvk_safetensors_free(&tensors);
+    dvk_tensor_list_free(&tensors);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {

@@ -92,6 +92,7 @@ static const golden_case slow_cases[] = {
 };
 
 static const golden_case photo_cases[] = {
+    {"dinov2-small_224_photo", "dinov2-small", 0, 0, 0, 0, DVK_RESAMPLE_BICUBIC, DVK_RESIZE_NEWEST},
     {"dino-vits8_224_photo", "dino-vits8", 0, 0, 224, 224, DVK_RESAMPLE_BILINEAR, DVK_RESIZE_NEWEST},
     {"dino-vits8_480_photo", "dino-vits8", 0, 0, 480, 480, DVK_RESAMPLE_BILINEAR, DVK_RESIZE_NEWEST},
     {"dino-vits8_h224w320_photo", "dino-vits8", 0, 0, 320, 224, DVK_RESAMPLE_BILINEAR, DVK_RESIZE_NEWEST},

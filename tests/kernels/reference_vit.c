@@ -85,9 +85,9 @@ static uint32_t clamp_index(double index, uint32_t count) {
 
 /* The position of the patch at (x, y) of a grid of width * height, bicubic from the table's grid; added to row. */
 static void add_position(const dvk_vit_config *config, const double *table, uint32_t x, uint32_t y, uint32_t width,
-                         uint32_t height, double *row) {
-    const double from_x = (x + 0.5) * config->grid_width / width - 0.5;
-    const double from_y = (y + 0.5) * config->grid_height / height - 0.5;
+                         uint32_t height, double excess, double *row) {
+    const double from_x = (x + 0.5) * config->grid_width / (width + excess) - 0.5;
+    const double from_y = (y + 0.5) * config->grid_height / (height + excess) - 0.5;
     for (int j = -1; j <= 2; j++) {
         for (int i = -1; i <= 2; i++) {
             double at_x = floor(from_x) + i, at_y = floor(from_y) + j;
@@ -100,7 +100,8 @@ static void add_position(const dvk_vit_config *config, const double *table, uint
     }
 }
 
-static double *embed(const dvk_checkpoint *checkpoint, const float *pixels, uint32_t width, uint32_t height) {
+static double *embed(const dvk_checkpoint *checkpoint, const float *pixels, uint32_t width, uint32_t height,
+                     double excess) {
     const dvk_vit_config *config = &checkpoint->config;
     const uint32_t size = config->hidden_size, patch = config->patch_size;
     const uint32_t columns = width / patch, rows = height / patch, tokens = 1 + columns * rows;
@@ -127,7 +128,7 @@ static double *embed(const dvk_checkpoint *checkpoint, const float *pixels, uint
     for (uint32_t c = 0; c < size; c++)
         hidden[c] = cls[c] + table[c];
     for (uint32_t token = 1; token < tokens; token++)
-        add_position(config, table, (token - 1) % columns, (token - 1) / columns, columns, rows,
+        add_position(config, table, (token - 1) % columns, (token - 1) / columns, columns, rows, excess,
                      hidden + (size_t)token * size);
     free(values);
     free(patches);
@@ -171,8 +172,8 @@ static void run_layer(const dvk_vit_config *config, const dvk_vit_layer *layer, 
     free(inner);
 }
 
-reference_vit reference_vit_run(const dvk_checkpoint *checkpoint, const float *pixels, uint32_t width,
-                                uint32_t height) {
+reference_vit reference_vit_run(const dvk_checkpoint *checkpoint, const float *pixels, uint32_t width, uint32_t height,
+                                double excess) {
     const dvk_vit_config *config = &checkpoint->config;
     const uint32_t size = config->hidden_size;
     reference_vit vit = {.tokens = 1 + (width / config->patch_size) * (height / config->patch_size),
@@ -182,7 +183,7 @@ reference_vit reference_vit_run(const dvk_checkpoint *checkpoint, const float *p
     if (!vit.hidden)
         abort();
     vit.attention = allocate_doubles((size_t)config->heads * vit.tokens);
-    vit.hidden[0] = embed(checkpoint, pixels, width, height);
+    vit.hidden[0] = embed(checkpoint, pixels, width, height, excess);
     for (uint32_t i = 0; i < config->layers; i++) {
         vit.hidden[i + 1] = allocate_doubles(count);
         memcpy(vit.hidden[i + 1], vit.hidden[i], count * sizeof(double));

@@ -14,8 +14,10 @@ typedef struct reference_vit {
     double *attention;         /* [heads][tokens]: the last layer's softmax row of the CLS token */
 } reference_vit;
 
-/* pixels: [3][height][width]. The weights are taken as the file stores them, without further rounding. */
-reference_vit reference_vit_run(const dvk_checkpoint *checkpoint, const float *pixels, uint32_t width, uint32_t height);
+/* pixels: [3][height][width]. The weights are taken as the file stores them, without further rounding. Positions are
+ * interpolated to (patches + excess) a side: 0, or DINO's own 0.1. */
+reference_vit reference_vit_run(const dvk_checkpoint *checkpoint, const float *pixels, uint32_t width, uint32_t height,
+                                double excess);
 void reference_vit_free(reference_vit *vit);
 
 #endif

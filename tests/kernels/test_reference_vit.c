@@ -58,7 +58,7 @@ static void check_golden(const char *root, const char *model, const char *name) 
     REQUIRE(npy_load(path, &pixels) && pixels.type == NPY_FLOAT32 && pixels.rank >= 3);
     dvk_checkpoint checkpoint = open_synthetic(model);
     reference_vit vit = reference_vit_run(&checkpoint, pixels.data, (uint32_t)pixels.shape[pixels.rank - 1],
-                                          (uint32_t)pixels.shape[pixels.rank - 2]);
+                                          (uint32_t)pixels.shape[pixels.rank - 2], 0.0);
     const size_t count = (size_t)vit.tokens * checkpoint.config.hidden_size;
     for (uint32_t i = 0; i < vit.hidden_count; i++) {
         snprintf(file, sizeof(file), "hidden_%u", i);
@@ -82,7 +82,8 @@ static void check_golden(const char *root, const char *model, const char *name) 
 
 /* The bars are those of test_golden.c. The synthetic image's corner is scaled to the processor's range, not to its
  * exact values: both sides read the same. */
-static void check_device(dvk_context *context, const char *name, uint32_t width, uint32_t height) {
+static void check_device(dvk_context *context, const char *name, uint32_t width, uint32_t height,
+                         bool dino_scale_factor) {
     uint8_t *image = malloc((size_t)width * height * 3);
     float *pixels = malloc((size_t)width * height * 3 * sizeof(float));
     REQUIRE(image && pixels);
@@ -90,7 +91,7 @@ static void check_device(dvk_context *context, const char *name, uint32_t width,
     for (size_t i = 0; i < (size_t)width * height * 3; i++)
         pixels[i % 3 * ((size_t)width * height) + i / 3] = ((float)image[i] - 120.0f) / 58.0f;
     dvk_checkpoint checkpoint = open_synthetic(name);
-    reference_vit vit = reference_vit_run(&checkpoint, pixels, width, height);
+    reference_vit vit = reference_vit_run(&checkpoint, pixels, width, height, dino_scale_factor ? 0.1 : 0.0);
     const size_t size = checkpoint.config.hidden_size, count = vit.tokens * size;
     const size_t weights = (size_t)checkpoint.config.heads * vit.tokens;
     dvk_checkpoint_close(&checkpoint);
@@ -103,6 +104,7 @@ static void check_device(dvk_context *context, const char *name, uint32_t width,
     REQUIRE(dvk_model_load(context, &(dvk_model_params){.path = name}, &model, &error) == DVK_OK);
     const dvk_session_params params = {.width = width,
                                        .height = height,
+                                       .dino_scale_factor = dino_scale_factor,
                                        .outputs = DVK_OUTPUT_BIT(DVK_OUTPUT_LAST_HIDDEN_STATE) |
                                                   DVK_OUTPUT_BIT(DVK_OUTPUT_ATTENTION)};
     REQUIRE(dvk_session_create(model, &params, &session, &error) == DVK_OK);
@@ -132,12 +134,13 @@ int main(int argument_count, char **arguments) {
     if (large || strcmp(arguments[1], "shapes") == 0) {
         dvk_context *context = test_open_context(NULL);
         if (large) {
-            check_device(context, "dino-vitb8", 48, 40);
+            check_device(context, "dino-vitb8", 48, 40, false);
         } else {
-            check_device(context, "vit-tiny", 8, 8);    /* one patch */
-            check_device(context, "vit-tiny", 1000, 9); /* a row of patches */
-            check_device(context, "vit-tiny", 15, 400); /* a column of them */
-            check_device(context, "vit-odd-tiny", 61, 43);
+            check_device(context, "vit-tiny", 8, 8, false);    /* one patch */
+            check_device(context, "vit-tiny", 1000, 9, false); /* a row of patches */
+            check_device(context, "vit-tiny", 15, 400, false); /* a column of them */
+            check_device(context, "vit-odd-tiny", 61, 43, false);
+            check_device(context, "vit-odd-tiny", 61, 43, true);
         }
         test_close_context(&context);
         return FINISH();
