@@ -206,6 +206,12 @@ typedef struct dvk_model_params {
     size_t config_json_size, preprocessor_json_size, safetensors_size;
     const char *name; /* for messages and info; NULL: the path, or "memory" */
     dvk_precision precision;
+    /* A linear classifier that facebookresearch published beside this backbone (dino_*_linearweights.pth,
+     * dinov2_*_linear_head.pth, dinov2_*_linear4_head.pth), which gives the model DVK_OUTPUT_LOGITS without names of
+     * classes. Its number of features says what it reads, each after the final norm: D the CLS token; 2 D and the mean
+     * of the patch tokens; 4 D the CLS tokens of the last four layers; 5 D these and the mean. UNSUPPORTED where that
+     * does not fit the model, or the model has a head already. NULL: none. */
+    const char *classifier_path;
 } dvk_model_params;
 
 typedef struct dvk_model_info {

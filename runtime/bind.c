@@ -204,7 +204,7 @@ static void bind_pool(binder *b) {
 }
 
 static void add_head(dvk_checkpoint *checkpoint, dvk_head_input input, dvk_linear linear, float factor) {
-    checkpoint->head[checkpoint->head_parts++] = (dvk_head_part){input, linear, factor};
+    checkpoint->head[checkpoint->head_parts++] = (dvk_head_part){.input = input, .linear = linear, .factor = factor};
 }
 
 /* Names of heads stand outside the prefix. */

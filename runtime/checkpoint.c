@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "bind.h"
+#include "classifier.h"
 #include "config.h"
 
 dvk_result dvk_checkpoint_open(const dvk_model_params *params, dvk_checkpoint *checkpoint, dvk_error *error) {
@@ -25,6 +26,8 @@ dvk_result dvk_checkpoint_open(const dvk_model_params *params, dvk_checkpoint *c
                                              files->preprocessor.path, &opened.preprocess, error);
     if (result == DVK_OK)
         result = dvk_bind_tensors(&opened, error);
+    if (result == DVK_OK && params->classifier_path)
+        result = dvk_classifier_open(params->classifier_path, &opened, error);
     if (result != DVK_OK) {
         dvk_checkpoint_close(&opened);
         return result;
@@ -34,6 +37,7 @@ dvk_result dvk_checkpoint_open(const dvk_model_params *params, dvk_checkpoint *c
 }
 
 void dvk_checkpoint_close(dvk_checkpoint *checkpoint) {
+    dvk_classifier_close(&checkpoint->classifier);
     dvk_tensor_list_free(&checkpoint->file);
     dvk_model_files_close(&checkpoint->files);
     dvk_config_free(&checkpoint->config);

@@ -55,16 +55,25 @@ typedef struct dvk_attention_pool {
 } dvk_attention_pool;
 
 /* What a classifier or projection reads. */
-typedef enum dvk_head_input { DVK_INPUT_CLS, DVK_INPUT_DISTILLATION, DVK_INPUT_MEAN, DVK_INPUT_POOLED } dvk_head_input;
+typedef enum dvk_head_input {
+    DVK_INPUT_CLS,
+    DVK_INPUT_DISTILLATION,
+    DVK_INPUT_MEAN,
+    DVK_INPUT_POOLED,
+    DVK_INPUT_LAYER_CLS /* the final norm of the CLS token behind an earlier layer; these come first */
+} dvk_head_input;
 
 /* One term of the sum that a head's output is. */
 typedef struct dvk_head_part {
     dvk_head_input input;
     dvk_linear linear;
     float factor;
+    uint32_t layer; /* of DVK_INPUT_LAYER_CLS */
 } dvk_head_part;
 
-enum { DVK_MAX_HEAD_PARTS = 2 };
+enum { DVK_MAX_HEAD_PARTS = 5 };
+
+struct dvk_classifier; /* classifier.h */
 
 typedef struct dvk_checkpoint {
     char name[256]; /* for messages */
@@ -88,9 +97,11 @@ typedef struct dvk_checkpoint {
     /* what holds the memory; private to checkpoint.c */
     dvk_tensor_list file;
     dvk_model_files files;
+    struct dvk_classifier *classifier; /* what params->classifier_path named; holds the head's tensors. NULL: none */
 } dvk_checkpoint;
 
-/* params->path or the three memory blocks; the other fields are ignored. Finite values are the caller's business. */
+/* params->path or the three memory blocks, and classifier_path; the other fields are ignored. Finite values are the
+ * caller's business. */
 dvk_result dvk_checkpoint_open(const dvk_model_params *params, dvk_checkpoint *checkpoint, dvk_error *error);
 void dvk_checkpoint_close(dvk_checkpoint *checkpoint);
 

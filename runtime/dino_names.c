@@ -285,7 +285,7 @@ static dvk_result check_classifier(original *o) {
     const dvk_tensor *weight = &o->source->tensors[1]; /* behind the bias */
     return dvk_fail(o->error, DVK_ERROR_UNSUPPORTED,
                     "%s holds a linear classifier (%llu classes from %llu features) without its backbone; load the "
-                    "backbone's file (dino_*_pretrain.pth)",
+                    "backbone's file (dino_*_pretrain.pth) and give this one as its classifier",
                     o->path, (unsigned long long)weight->shape[0],
                     (unsigned long long)(weight->rank > 1 ? weight->shape[1] : 0));
 }

@@ -217,6 +217,8 @@ static row_of_images head_input(const dvk_plan_builder *build, dvk_head_input in
     switch (input) {
     case DVK_INPUT_CLS:
         break;
+    case DVK_INPUT_LAYER_CLS:
+        return (row_of_images){DVK_PLAN_NORMED, 0, build->hidden_size};
     case DVK_INPUT_DISTILLATION:
         return token_row(build, 1);
     case DVK_INPUT_MEAN:
@@ -234,37 +236,67 @@ static bool head_reads(const dvk_weights *weights, dvk_head_input input) {
     return false;
 }
 
+static dvk_output head_output(const dvk_plan_builder *build) {
+    return build->request->config->head == DVK_HEAD_PROJECTION ? DVK_OUTPUT_EMBEDDING : DVK_OUTPUT_LOGITS;
+}
+
+static bool has_head(const dvk_plan_builder *build) {
+    return (build->request->outputs & DVK_OUTPUT_BIT(head_output(build))) != 0;
+}
+
 /* Matrices are padded with zero columns, so that a row of results may be, too. */
-static void add_head(dvk_plan_builder *build, dvk_output output) {
+static uint32_t head_columns(const dvk_plan_builder *build) {
+    return (uint32_t)dvk_round_up(build->request->weights->head[0].outputs, 4);
+}
+
+/* The first part writes the sum, the others add to it. */
+static void add_head_part(dvk_plan_builder *build, uint32_t index) {
+    const dvk_head_weights *part = &build->request->weights->head[index];
+    const dvk_output output = head_output(build);
+    if (!index)
+        dvk_place_result(build->plan, output, head_columns(build), true);
+    add_row_product(build, output == DVK_OUTPUT_LOGITS ? "classifier" : "projection", &part->matrix,
+                    head_input(build, part->input), build->hidden_size, result_row(build->plan, output),
+                    head_columns(build), DVK_ACTIVATION_NONE, index ? DVK_RESIDUAL_IN_PLACE : DVK_RESIDUAL_NONE);
+}
+
+/* What a classifier reads of a layer that is not the last. Nothing else needs NORMED between layers. */
+static void add_head_of_layer(dvk_plan_builder *build, uint32_t layer) {
     const dvk_weights *weights = build->request->weights;
-    const uint32_t columns = (uint32_t)dvk_round_up(weights->head[0].outputs, 4);
-    dvk_place_result(build->plan, output, columns, true);
+    const uint32_t size = build->hidden_size;
+    const row_of_images cls = {DVK_PLAN_HIDDEN, 0, build->plan->tokens * size}, normed = {DVK_PLAN_NORMED, 0, size};
     for (uint32_t i = 0; i < weights->head_parts; i++)
-        add_row_product(build, output == DVK_OUTPUT_LOGITS ? "classifier" : "projection", &weights->head[i].matrix,
-                        head_input(build, weights->head[i].input), build->hidden_size, result_row(build->plan, output),
-                        columns, DVK_ACTIVATION_NONE, i ? DVK_RESIDUAL_IN_PLACE : DVK_RESIDUAL_NONE);
+        if (weights->head[i].input == DVK_INPUT_LAYER_CLS && weights->head[i].layer == layer) {
+            add_row_norm(build, "classifier norm", &weights->final_norm, cls, normed);
+            add_head_part(build, i);
+        }
+}
+
+static void add_head(dvk_plan_builder *build) {
+    for (uint32_t i = 0; i < build->request->weights->head_parts; i++)
+        if (build->request->weights->head[i].input != DVK_INPUT_LAYER_CLS)
+            add_head_part(build, i);
 }
 
 static void add_outputs(dvk_plan_builder *build) {
     dvk_plan *plan = build->plan;
     const dvk_plan_request *request = build->request;
-    const dvk_output head = request->config->head == DVK_HEAD_PROJECTION ? DVK_OUTPUT_EMBEDDING : DVK_OUTPUT_LOGITS;
     uint32_t size = build->hidden_size, outputs = request->outputs;
     uint32_t head_outputs = request->weights->head[0].outputs;
     uint64_t row_bytes = 4ull * size;
-    bool has_head = (outputs & DVK_OUTPUT_BIT(head)) != 0;
+    bool head = has_head(build);
     /* Three views of last_hidden_state. */
     dvk_plan_output all = {.buffer = plan->last_buffer, .image_stride = plan->tokens * row_bytes};
     plan->outputs[DVK_OUTPUT_LAST_HIDDEN_STATE] = all;
     plan->outputs[DVK_OUTPUT_CLS] = all;
     all.offset = plan->prefix * row_bytes;
     plan->outputs[DVK_OUTPUT_PATCHES] = all;
-    if ((outputs & DVK_OUTPUT_BIT(DVK_OUTPUT_MEAN)) || (has_head && head_reads(request->weights, DVK_INPUT_MEAN)))
+    if ((outputs & DVK_OUTPUT_BIT(DVK_OUTPUT_MEAN)) || (head && head_reads(request->weights, DVK_INPUT_MEAN)))
         dvk_add_mean(build);
-    if ((outputs & DVK_OUTPUT_BIT(DVK_OUTPUT_POOLED)) || (has_head && head_reads(request->weights, DVK_INPUT_POOLED)))
+    if ((outputs & DVK_OUTPUT_BIT(DVK_OUTPUT_POOLED)) || (head && head_reads(request->weights, DVK_INPUT_POOLED)))
         add_pooled(build);
-    if (has_head)
-        add_head(build, head);
+    if (head)
+        add_head(build);
     set_shape(plan, outputs, DVK_OUTPUT_LAST_HIDDEN_STATE, 2, plan->tokens, size);
     set_shape(plan, outputs, DVK_OUTPUT_CLS, 1, size, 0);
     set_shape(plan, outputs, DVK_OUTPUT_PATCHES, 2, plan->tokens - plan->prefix, size);
@@ -324,8 +356,11 @@ dvk_result dvk_plan_create(const dvk_plan_request *request, dvk_plan *plan, dvk_
         dvk_round_up(build.rows, 64) * build.hidden_size; /* so that planes start at bindable offsets */
     size_buffers(&build, (uint32_t)depth);
     add_embeddings(&build, (uint32_t)depth);
-    for (uint32_t i = 0; i < config->layers; i++)
+    for (uint32_t i = 0; i < config->layers; i++) {
         add_layer(&build, i);
+        if (has_head(&build))
+            add_head_of_layer(&build, i);
+    }
     if (plan->last_buffer == DVK_PLAN_NORMED)
         add_norm(&build, "final norm", &request->weights->final_norm);
     add_outputs(&build);

@@ -1,5 +1,6 @@
 #include "weights.h"
 
+#include "classifier.h"
 #include "pack.h"
 #include "upload.h"
 
@@ -54,7 +55,8 @@ static dvk_result send(builder *build, const dvk_slice *slice, VkDeviceSize offs
 }
 
 static dvk_result add_matrix(builder *build, dvk_matrix *matrix, dvk_slice *slice, dvk_error *error) {
-    matrix->file = build->checkpoint->name;
+    if (!matrix->file)
+        matrix->file = build->checkpoint->name;
     matrix->type = build->weights->type;
     size_t row_bytes = dvk_matrix_row_bytes(matrix);
     uint32_t depth = dvk_matrix_depth(matrix);
@@ -193,9 +195,12 @@ static dvk_result add_head(builder *build, dvk_error *error) {
     weights->head_parts = checkpoint->head_parts;
     for (uint32_t i = 0; i < checkpoint->head_parts && status == DVK_OK; i++) {
         const dvk_head_part *part = &checkpoint->head[i];
+        dvk_matrix matrix = {.parts = {&part->linear}, .factors = {part->factor}, .count = 1};
+        matrix.file = checkpoint->classifier ? checkpoint->classifier->name : NULL;
         weights->head[i].input = part->input;
+        weights->head[i].layer = part->layer;
         weights->head[i].outputs = part->linear.outputs;
-        status = add_linear(build, &part->linear, part->factor, &weights->head[i].matrix, error);
+        status = add_matrix(build, &matrix, &weights->head[i].matrix, error);
     }
     return status;
 }

@@ -25,6 +25,7 @@ typedef struct dvk_pool_weights {
 
 typedef struct dvk_head_weights {
     dvk_head_input input;
+    uint32_t layer; /* of DVK_INPUT_LAYER_CLS */
     uint32_t outputs;
     dvk_slice matrix;
 } dvk_head_weights;

@@ -131,7 +131,7 @@ static int print(const struct options *options, const char *argument, const dvk_
 int command_info(const struct options *options) {
     dvk_model *model = NULL;
     const char *argument = options->image_count ? options->images[0] : options->model;
-    int code = model_read(argument, options->precision, NULL, &model);
+    int code = model_read(argument, NULL, options->precision, NULL, &model);
     if (code)
         return code;
     code = print(options, argument, model);

@@ -11,10 +11,11 @@
 #define PATH_MAX 4096
 #endif
 
-int model_read(const char *argument, dvk_precision precision, dvk_context *context, dvk_model **model) {
+int model_read(const char *argument, const char *classifier, dvk_precision precision, dvk_context *context,
+               dvk_model **model) {
     dvk_error error;
     char path[PATH_MAX];
-    dvk_model_params params = {.precision = precision};
+    dvk_model_params params = {.precision = precision, .classifier_path = classifier};
     if (argument) {
         if (model_path_resolve(argument, path, sizeof(path), &error) != DVK_OK)
             return fail_library(EXIT_CODE_MODEL, &error);

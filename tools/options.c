@@ -16,6 +16,7 @@
 
 enum {
     OPTION_PRECISION = 256,
+    OPTION_CLASSIFIER,
     OPTION_SIZE,
     OPTION_BATCH,
     OPTION_TOKENS,
@@ -40,6 +41,7 @@ static const struct option long_options[] = {
     {"verbose", no_argument, NULL, 'v'},
     {"help", no_argument, NULL, 'h'},
     {"precision", required_argument, NULL, OPTION_PRECISION},
+    {"classifier", required_argument, NULL, OPTION_CLASSIFIER},
     {"size", required_argument, NULL, OPTION_SIZE},
     {"batch", required_argument, NULL, OPTION_BATCH},
     {"tokens", required_argument, NULL, OPTION_TOKENS},
@@ -73,6 +75,7 @@ void print_help(void) {
           "                             file, or a name such as facebook/dino-vits8 in the local Hugging\n"
           "                             Face cache, where `dino-vk fetch` puts it; else $DINO_VK_MODEL,\n"
           "                             else the built-in model\n"
+          "      --classifier FILE.pth  a linear classifier of DINO or DINOv2 for the model's features\n"
           "  -d, --device INDEX|NAME|UUID\n"
           "                             a device of `dino-vk devices`; else the best: a software driver is\n"
           "                             taken only where nothing else is\n"
@@ -312,6 +315,9 @@ static int apply(int option, const char *value, struct options *options) {
         if ((code = parse_choice("--precision", value, precisions, &choice)) == 0)
             options->precision = (dvk_precision)choice;
         return code;
+    case OPTION_CLASSIFIER:
+        options->classifier = value;
+        return 0;
     case OPTION_SIZE:
         return parse_size(value, options);
     case OPTION_BATCH:

@@ -15,9 +15,10 @@ enum command {
 
 struct options {
     enum command command;
-    const char *model;    /* as typed, or $DINO_VK_MODEL; NULL: the built-in one */
-    const char *revision; /* of `fetch` */
-    const char *device;   /* as typed; NULL: the best */
+    const char *model;      /* as typed, or $DINO_VK_MODEL; NULL: the built-in one */
+    const char *revision;   /* of `fetch` */
+    const char *device;     /* as typed; NULL: the best */
+    const char *classifier; /* a file; NULL: none */
     dvk_precision precision;
     uint32_t width, height; /* both 0: the preprocessor's */
     uint32_t batch;

@@ -130,7 +130,7 @@ static int open_model(struct run *run) {
 
     progress("loading %s", options->model ? options->model : "the built-in model");
     start = now_ms();
-    int code = model_read(options->model, options->precision, run->context, &run->model);
+    int code = model_read(options->model, options->classifier, options->precision, run->context, &run->model);
     if (code)
         return code;
     run->report.model = dvk_model_get_info(run->model);

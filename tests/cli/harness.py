@@ -1,9 +1,11 @@
 """Runs the built command as a user does, each test in an empty directory, and tells the results as TAP."""
 import argparse
 import ast
+import io
 import json
 import os
 import pathlib
+import pickle
 import pty
 import shutil
 import struct
@@ -11,7 +13,11 @@ import subprocess
 import sys
 import tempfile
 import time
+import types
 import unittest
+import unittest.mock
+import zipfile
+from collections import OrderedDict
 
 import images
 
@@ -181,6 +187,49 @@ def read_safetensors(path):
 def write_safetensors(path, header, data):
     text = header if isinstance(header, bytes) else json.dumps(header).encode()
     path.write_bytes(struct.pack("<Q", len(text)) + text + data)
+
+
+def torch_file(tensors):
+    """What torch.save() writes of a dictionary of float tensors, given as lists or as lists of rows."""
+    fakes = {name: types.ModuleType(name) for name in ("torch", "torch._utils")}
+    storage = type("FloatStorage", (), {"__module__": "torch"})
+    fakes["torch"].FloatStorage = storage
+
+    def _rebuild_tensor_v2(*arguments):
+        return arguments
+
+    _rebuild_tensor_v2.__module__, _rebuild_tensor_v2.__qualname__ = "torch._utils", "_rebuild_tensor_v2"
+    fakes["torch._utils"]._rebuild_tensor_v2 = _rebuild_tensor_v2
+
+    class Tensor:
+        def __init__(self, key, rows):
+            self.key, self.shape = key, (len(rows), len(rows[0])) if isinstance(rows[0], list) else (len(rows),)
+            values = [value for row in rows for value in row] if isinstance(rows[0], list) else rows
+            self.data = struct.pack(f"<{len(values)}f", *values)
+
+        def __reduce__(self):
+            return _rebuild_tensor_v2, (self, 0, self.shape, (*self.shape[1:], 1), False, OrderedDict())
+
+    class Pickler(pickle.Pickler):
+        started = None  # a tensor's reduction names the tensor again, as its storage
+
+        def persistent_id(self, value):
+            if isinstance(value, Tensor) and self.started is value:
+                self.started = None
+                return "storage", storage, value.key, "cpu", len(value.data) // 4
+            self.started = value if isinstance(value, Tensor) else self.started
+            return None
+
+    contents = {name: Tensor(str(i), values) for i, (name, values) in enumerate(tensors.items())}
+    text, archive = io.BytesIO(), io.BytesIO()
+    with unittest.mock.patch.dict(sys.modules, fakes):
+        Pickler(text, protocol=2).dump(contents)
+    with zipfile.ZipFile(archive, "w") as file:
+        file.writestr("head/data.pkl", text.getvalue())
+        file.writestr("head/version", "3\n")
+        for tensor in contents.values():
+            file.writestr("head/data/" + tensor.key, tensor.data)
+    return archive.getvalue()
 
 
 class TapResult(unittest.TestResult):

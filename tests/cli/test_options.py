@@ -35,7 +35,7 @@ class WithoutDevice(Case):
         for option in ("--help", "-h"):
             text = self.run_good(option).out.decode()
         for option in (
-            "-m, --model -d, --device --precision --no-cache --size --resize --ignore-orientation --dino-positions --batch --tokens --top "
+            "-m, --model -d, --device --precision --no-cache --classifier --size --resize --ignore-orientation --dino-positions --batch --tokens --top "
             "-o, --output --json --attention --threshold --pca --plan -v, --verbose -h, --help --version"
         ).split():
             with self.subTest(case=option):
@@ -208,6 +208,23 @@ class Outputs(Case):
         self.assertEqual(len(line["top"]), 10)
         (line,) = self.features("-m", model, "--top", "2", self.image)
         self.assertEqual((len(line["top"]), line["tokens"], len(line["values"])), (2, "cls", 64))
+
+    def test_classifier(self):
+        """The model's CLS token, times the weights."""
+        (cls,) = self.features(self.image)
+        weight = [[math.sin(3 * i + 7 * j) for j in range(64)] for i in range(6)]
+        bias = [0.25 * i for i in range(6)]
+        self.write("head.pth", harness.torch_file({"weight": weight, "bias": bias}))
+        arguments = ("--classifier", "head.pth", "--top", "2", self.image)
+        (line,) = self.features("--tokens", "logits", *arguments)
+        logits = [b + sum(w * c for w, c in zip(row, cls["values"], strict=True)) for row, b in zip(weight, bias)]
+        self.assertLess(relative_error(line["values"], logits), 1e-5)
+        order = sorted(range(6), key=lambda i: -logits[i])[:2]
+        self.assertEqual([(top["index"], top["label"]) for top in line["top"]], [(i, None) for i in order])
+        (line,) = self.features(*arguments)
+        self.assertEqual((line["values"], line["top"][0]["index"]), (cls["values"], order[0]))
+        self.check_error(3, ["missing.pth"], "--classifier", "missing.pth", self.image)
+        self.check_error(3, ["6 classes from 64 features", "without its backbone"], "-m", "head.pth", self.image)
 
     def test_dino_positions(self):
         """They differ where positions are interpolated, and only there."""
