@@ -44,7 +44,7 @@ static dvk_result find_tensors(const char *path, const dvk_tensor_list *tensors,
     if ((*weight)->rank != 2 || (*bias)->rank != 1 || (*bias)->shape[0] != classes || !classes || classes > MAX_CLASSES)
         return dvk_fail(error, DVK_ERROR_BAD_FILE,
                         "%s: expected a weight of [classes, features] and a bias of [classes], at most %d of them, but "
-                        "found %u dimensions with %llu rows and %u dimensions with %llu: fetch the file again",
+                        "found a weight of %u dimension(s), %llu rows, and a bias of %u, %llu: fetch the file again",
                         path, MAX_CLASSES, (*weight)->rank, (unsigned long long)classes, (*bias)->rank,
                         (unsigned long long)(*bias)->shape[0]);
     if ((*weight)->dtype == DVK_DTYPE_OTHER || (*bias)->dtype == DVK_DTYPE_OTHER)

@@ -58,30 +58,34 @@ static void make_deep_model(void) {
     dvk_checkpoint_close(&tiny);
 }
 
+/* columns 0: a vector. */
+static dvk_tensor describe(const char *name, uint64_t rows, uint64_t columns, const float *values) {
+    const uint64_t elements = rows * (columns ? columns : 1);
+    return (dvk_tensor){.name = name,
+                        .dtype = DVK_DTYPE_F32,
+                        .dtype_name = "F32",
+                        .rank = columns ? 2 : 1,
+                        .shape = {rows, columns},
+                        .elements = elements,
+                        .data = values,
+                        .bytes = 4 * elements};
+}
+
+static void write_tensors(const char *name, const char *wrapper, const dvk_tensor *weights, const dvk_tensor *biases) {
+    const dvk_tensor tensors[] = {*weights, *biases};
+    blob file = make_torch(tensors, 2, &(torch_options){.wrappers = {wrapper}});
+    write_blob(".", name, file.bytes, file.size);
+    free_blob(&file);
+}
+
 static void write_classifier(const char *name, const char *prefix, bool wrapped, uint32_t features,
                              const float *values) {
     char names[2][64];
     snprintf(names[0], sizeof(names[0]), "%sweight", prefix);
     snprintf(names[1], sizeof(names[1]), "%sbias", prefix);
-    const dvk_tensor tensors[] = {{.name = names[0],
-                                   .dtype = DVK_DTYPE_F32,
-                                   .dtype_name = "F32",
-                                   .rank = 2,
-                                   .shape = {CLASSES, features},
-                                   .elements = (uint64_t)CLASSES * features,
-                                   .data = values,
-                                   .bytes = 4ull * CLASSES * features},
-                                  {.name = names[1],
-                                   .dtype = DVK_DTYPE_F32,
-                                   .dtype_name = "F32",
-                                   .rank = 1,
-                                   .shape = {CLASSES},
-                                   .elements = CLASSES,
-                                   .data = bias,
-                                   .bytes = sizeof(bias)}};
-    blob file = make_torch(tensors, 2, &(torch_options){.wrappers = {wrapped ? "state_dict" : NULL}});
-    write_blob(".", name, file.bytes, file.size);
-    free_blob(&file);
+    const dvk_tensor weights = describe(names[0], CLASSES, features, values),
+                     biases = describe(names[1], CLASSES, 0, bias);
+    write_tensors(name, wrapped ? "state_dict" : NULL, &weights, &biases);
 }
 
 /* ---------------------------------------------------------------------------------------------- the truth */
@@ -240,6 +244,13 @@ static void test_refused(void) {
     refuse("deep", "deep/config.json", DVK_ERROR_UNSUPPORTED, "is no classifier");
     refuse("deep", "missing.pth", DVK_ERROR_IO, "missing.pth");
     refuse("4.pth", NULL, DVK_ERROR_UNSUPPORTED, "give this one as its classifier");
+
+    const dvk_tensor weights = describe("weight", CLASSES, SIZE, weight), flat = describe("weight", CLASSES, 0, weight);
+    const dvk_tensor biases = describe("bias", CLASSES, 0, bias), few = describe("bias", CLASSES - 1, 0, bias);
+    write_tensors("flat.pth", NULL, &flat, &biases);
+    refuse("deep", "flat.pth", DVK_ERROR_BAD_FILE, "found a weight of 1 dimension(s), 7 rows");
+    write_tensors("few.pth", NULL, &weights, &few);
+    refuse("deep", "few.pth", DVK_ERROR_BAD_FILE, "a weight of 2 dimension(s), 7 rows, and a bias of 1, 6");
 
     static float damaged[CLASSES * SIZE];
     memcpy(damaged, weight, sizeof(damaged));
