@@ -84,6 +84,15 @@ static void test_alone(dvk_model *model, const dvk_session *whole, uint32_t outp
         }
 }
 
+/* Whether an image's rows begin at offsets that the device can bind; SwiftShader wants multiples of 256, llvmpipe
+ * of 16. */
+static bool images_can_be_bound(const dvk_model *model, const dvk_session *session) {
+    const uint64_t alignment = model->context->limits.minStorageBufferOffsetAlignment;
+    const uint64_t patch = model->config.patch_size, depth = (3 * patch * patch + 3) / 4 * 4;
+    const uint64_t row = 4ull * session->plan.tokens;
+    return row * depth % alignment == 0 && row * model->config.hidden_size % alignment == 0;
+}
+
 /* The device binds no more than the widest matrix, so ops are split; the bits stay. */
 static void test_split(dvk_model *model, const dvk_session *whole, uint32_t outputs) {
     dvk_context *context = model->context;
@@ -95,8 +104,16 @@ static void test_split(dvk_model *model, const dvk_session *whole, uint32_t outp
                 widest = (uint32_t)binding->size;
         }
     context->limits.maxStorageBufferRange = widest;
-    dvk_session *split = open_session(model, BATCH, outputs);
+    dvk_session *split = NULL;
+    dvk_error error;
+    const dvk_session_params params = {.batch = BATCH, .width = WIDTH, .height = HEIGHT, .outputs = outputs};
+    dvk_result result = dvk_session_create(model, &params, &split, &error);
     context->limits.maxStorageBufferRange = range;
+    if (result == DVK_ERROR_UNSUPPORTED && !images_can_be_bound(model, whole)) {
+        CHECK_MESSAGE(strstr(error.message, "at a multiple of"), "%s", error.message);
+        return;
+    }
+    REQUIRE(result == DVK_OK);
     CHECK_MESSAGE(split->plan.op_count > whole->plan.op_count, "%u ops", split->plan.op_count);
     compare(split, whole, 0, BATCH, "split");
     dvk_session_destroy(&split);
