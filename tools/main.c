@@ -10,7 +10,6 @@
 static int dispatch(const struct options *options) {
     switch (options->command) {
     case COMMAND_HELP:
-        setvbuf(stdout, NULL, _IOFBF, 1 << 14); /* one write, so that a failure's reason is not lost before the flush */
         print_help();
         return flush_stdout();
     case COMMAND_VERSION:
