@@ -143,6 +143,8 @@ typedef struct dvk_context_params {
     /* Ask for VK_LAYER_KHRONOS_validation with synchronisation validation; its messages arrive at `log` as errors.
      * Fails with UNSUPPORTED where the layer is not installed. For tests. */
     bool validation;
+    /* Bits of what not to use although the device has it, for comparisons and around a driver's bug. */
+    uint32_t disabled_features;
 } dvk_context_params;
 
 /* Opens a device. params may be NULL. Strings in params need to live only during the call; log_user until destroy.
