@@ -65,6 +65,7 @@ typedef enum dvk_result {
     DVK_ERROR_NO_DEVICE = -8,   /* no device matches the request */
     DVK_ERROR_DEVICE_LOST = -9, /* destroy the context and create a new one */
     DVK_ERROR_VULKAN = -10,     /* any other Vulkan failure; the message names the call and the VkResult */
+    DVK_ERROR_INCOMPLETE = -11, /* the driver dropped a part of the pass and said nothing: nothing can be read */
     DVK_RESULT_FORCE_32BIT = 0x7fffffff
 } dvk_result;
 
@@ -320,6 +321,10 @@ typedef struct dvk_session_params {
      * (new size + 0.1) / (old size), which shifts the table by up to a twentieth of a cell at 480x480. Affects models
      * whose positions are resized by plain bicubic, at sizes other than their own. */
     bool dino_scale_factor;
+    /* A pass is submitted in parts that are believed to take no longer than this, so that no watchdog ends it and the
+     * device's other users get their turns. 0: 200 ms on GPUs, one part on software drivers, which have no watchdog.
+     * UINT32_MAX: one part. The parts' bits are those of the whole. */
+    uint32_t submit_budget_ms;
 } dvk_session_params;
 
 typedef struct dvk_session_info {
@@ -327,6 +332,7 @@ typedef struct dvk_session_info {
     uint32_t grid_width, grid_height; /* patches a side */
     uint32_t tokens;                  /* T */
     uint32_t dispatches;              /* of one pass */
+    uint32_t submissions;             /* of one pass; see submit_budget_ms */
     uint64_t flops;                   /* of one pass, a multiply-add counted as two */
     uint64_t device_bytes;            /* device memory of this session, weights not counted */
     uint64_t host_bytes;              /* of which mapped for input and output */
@@ -360,7 +366,8 @@ DVK_API void dvk_session_destroy(dvk_session **session);
 DVK_API const dvk_session_info *dvk_session_get_info(const dvk_session *session);
 
 /* Runs the recorded pass on `count` (1..batch) images and waits for it. pixel_values: [count][3][height][width].
- * Replays of the same input give the same bits. Errors: INVALID_ARGUMENT, DEVICE_LOST, VULKAN. */
+ * Replays of the same input give the same bits. Errors: INVALID_ARGUMENT, DEVICE_LOST, INCOMPLETE,
+ * VULKAN. */
 DVK_API dvk_result dvk_session_run(dvk_session *session, const float *pixel_values, uint32_t count, dvk_error *error);
 
 /* The shape of one image's output: writes up to 2 extents, returns how many (0: the session does not compute it). */

@@ -255,7 +255,7 @@ static void read_hidden(dvk_session *session, uint32_t last, const dvk_buffer *t
     VkCommandBufferBeginInfo begin = {.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO};
     REQUIRE(vk->vkAllocateCommandBuffers(context->device, &info, &commands) == VK_SUCCESS);
     REQUIRE(vk->vkBeginCommandBuffer(commands, &begin) == VK_SUCCESS);
-    dvk_record_ops(&session->recorder, commands, 0, last);
+    dvk_record_ops(&session->recorder, commands, (dvk_position){0, 0}, (dvk_position){last, 0});
     VkMemoryBarrier barrier = {.sType = VK_STRUCTURE_TYPE_MEMORY_BARRIER,
                                .srcAccessMask = VK_ACCESS_SHADER_WRITE_BIT,
                                .dstAccessMask = VK_ACCESS_TRANSFER_READ_BIT};
