@@ -65,6 +65,7 @@ typedef enum dvk_result {
     DVK_ERROR_NO_DEVICE = -8,   /* no device matches the request */
     DVK_ERROR_DEVICE_LOST = -9, /* destroy the context and create a new one */
     DVK_ERROR_VULKAN = -10,     /* any other Vulkan failure; the message names the call and the VkResult */
+    DVK_ERROR_INCOMPLETE = -11, /* the driver dropped a part of the pass and said nothing: nothing can be read */
     DVK_RESULT_FORCE_32BIT = 0x7fffffff
 } dvk_result;
 
@@ -92,6 +93,17 @@ typedef enum dvk_log_level {
 
 /* Called from the thread that called the library. Must not call back into the library. */
 typedef void (*dvk_log_callback)(void *user, dvk_log_level level, const char *message);
+
+/* ------------------------------------------------------------------------------------------------- memory */
+
+/* Where the library's host memory comes from: both callbacks or, for the C library's, neither. Copied where it is
+ * given; `user` must outlive what was made with it. Called from whichever threads call the library. What the C library
+ * itself allocates (to open a file, say) is beyond it. */
+typedef struct dvk_allocator {
+    void *user;
+    void *(*allocate)(void *user, size_t size, size_t alignment); /* NULL: OUT_OF_HOST_MEMORY; size is never 0 */
+    void (*release)(void *user, void *block);                     /* block is never NULL */
+} dvk_allocator;
 
 /* ------------------------------------------------------------------------------------------------ devices */
 
@@ -122,11 +134,6 @@ typedef struct dvk_device_info {
     char why_not[128];
 } dvk_device_info;
 
-/* Lists the machine's Vulkan devices. *count: in, the capacity of `infos`; out, how many devices there are. At most
- * the capacity is written; infos may be NULL when *count is 0. Opens and closes a Vulkan instance. Any thread.
- * Errors: NO_VULKAN, OUT_OF_HOST_MEMORY, VULKAN. No device at all is DVK_OK with *count = 0. */
-DVK_API dvk_result dvk_list_devices(dvk_device_info *infos, uint32_t *count, dvk_error *error);
-
 typedef struct dvk_context dvk_context;
 
 typedef struct dvk_context_params {
@@ -143,9 +150,19 @@ typedef struct dvk_context_params {
     /* Ask for VK_LAYER_KHRONOS_validation with synchronisation validation; its messages arrive at `log` as errors.
      * Fails with UNSUPPORTED where the layer is not installed. For tests. */
     bool validation;
+    const dvk_allocator *allocator; /* also of the context's models and sessions; NULL: the C library */
+    const void *vulkan_allocator;   /* a VkAllocationCallbacks for every Vulkan call that takes one; copied. NULL: none
+                                     */
     /* Bits of what not to use although the device has it, for comparisons and around a driver's bug. */
     uint32_t disabled_features;
 } dvk_context_params;
+
+/* Lists the machine's Vulkan devices. *count: in, the capacity of `infos`; out, how many devices there are. At most
+ * the capacity is written; infos may be NULL when *count is 0. Of the params (may be NULL) only the allocators matter.
+ * Opens and closes a Vulkan instance. Any thread.
+ * Errors: NO_VULKAN, OUT_OF_HOST_MEMORY, VULKAN. No device at all is DVK_OK with *count = 0. */
+DVK_API dvk_result dvk_list_devices(const dvk_context_params *params, dvk_device_info *infos, uint32_t *count,
+                                    dvk_error *error);
 
 /* Opens a device. params may be NULL. Strings in params need to live only during the call; log_user until destroy.
  * Errors: NO_VULKAN, NO_DEVICE, UNSUPPORTED, OUT_OF_*_MEMORY, VULKAN. Any thread. */
@@ -164,22 +181,28 @@ DVK_API const char *dvk_context_tier(const dvk_context *context);
 
 typedef struct dvk_image {
     uint32_t width, height;
-    uint8_t *pixels; /* [height][width][3]; owned by the library, free with dvk_image_free */
+    uint8_t *pixels;         /* [height][width][3]; owned by the library, free with dvk_image_free */
+    dvk_allocator allocator; /* of the pixels */
 } dvk_image;
 
 typedef enum dvk_image_flags {
     DVK_IMAGE_IGNORE_ORIENTATION = 1 << 0 /* leave the pixels as stored, whatever EXIF says */
 } dvk_image_flags;
 
+typedef struct dvk_image_params {
+    uint32_t flags;                 /* dvk_image_flags */
+    const dvk_allocator *allocator; /* NULL: the C library */
+} dvk_image_params;
+
 /* Decodes PNG, JPEG, BMP, TGA or PNM (P1..P6). At most 16384 pixels a side. Alpha is dropped without blending, gray is
  * repeated, 16-bit colour keeps its high byte and 16-bit gray is clipped at 255, as Pillow's convert("RGB") does; EXIF
- * orientation is applied. A truncated or corrupt file is refused, never half decoded.
+ * orientation is applied. A truncated or corrupt file is refused, never half decoded. params may be NULL.
  * Errors: IO, BAD_FILE, UNSUPPORTED (another format), OUT_OF_HOST_MEMORY. Any thread. */
-DVK_API dvk_result dvk_image_load(const char *path, uint32_t flags, dvk_image *image, dvk_error *error);
+DVK_API dvk_result dvk_image_load(const char *path, const dvk_image_params *params, dvk_image *image, dvk_error *error);
 
 /* The same from memory; `name` stands for the file in messages. */
-DVK_API dvk_result dvk_image_decode(const void *bytes, size_t size, const char *name, uint32_t flags, dvk_image *image,
-                                    dvk_error *error);
+DVK_API dvk_result dvk_image_decode(const void *bytes, size_t size, const char *name, const dvk_image_params *params,
+                                    dvk_image *image, dvk_error *error);
 
 /* Frees the pixels and zeroes the struct. */
 DVK_API void dvk_image_free(dvk_image *image);
@@ -214,6 +237,7 @@ typedef struct dvk_model_params {
      * of the patch tokens; 4 D the CLS tokens of the last four layers; 5 D these and the mean. UNSUPPORTED where that
      * does not fit the model, or the model has a head already. NULL: none. */
     const char *classifier_path;
+    const dvk_allocator *allocator; /* of a model without a context, which else gives its own; NULL: the C library */
 } dvk_model_params;
 
 typedef struct dvk_model_info {
@@ -320,6 +344,10 @@ typedef struct dvk_session_params {
      * (new size + 0.1) / (old size), which shifts the table by up to a twentieth of a cell at 480x480. Affects models
      * whose positions are resized by plain bicubic, at sizes other than their own. */
     bool dino_scale_factor;
+    /* A pass is submitted in parts that are believed to take no longer than this, so that no watchdog ends it and the
+     * device's other users get their turns. 0: 200 ms on GPUs, one part on software drivers, which have no watchdog.
+     * UINT32_MAX: one part. The parts' bits are those of the whole. */
+    uint32_t submit_budget_ms;
 } dvk_session_params;
 
 typedef struct dvk_session_info {
@@ -327,6 +355,7 @@ typedef struct dvk_session_info {
     uint32_t grid_width, grid_height; /* patches a side */
     uint32_t tokens;                  /* T */
     uint32_t dispatches;              /* of one pass */
+    uint32_t submissions;             /* of one pass; see submit_budget_ms */
     uint64_t flops;                   /* of one pass, a multiply-add counted as two */
     uint64_t device_bytes;            /* device memory of this session, weights not counted */
     uint64_t host_bytes;              /* of which mapped for input and output */
@@ -360,7 +389,8 @@ DVK_API void dvk_session_destroy(dvk_session **session);
 DVK_API const dvk_session_info *dvk_session_get_info(const dvk_session *session);
 
 /* Runs the recorded pass on `count` (1..batch) images and waits for it. pixel_values: [count][3][height][width].
- * Replays of the same input give the same bits. Errors: INVALID_ARGUMENT, DEVICE_LOST, VULKAN. */
+ * Replays of the same input give the same bits. Errors: INVALID_ARGUMENT, DEVICE_LOST, INCOMPLETE,
+ * VULKAN. */
 DVK_API dvk_result dvk_session_run(dvk_session *session, const float *pixel_values, uint32_t count, dvk_error *error);
 
 /* The shape of one image's output: writes up to 2 extents, returns how many (0: the session does not compute it). */

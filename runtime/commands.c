@@ -26,8 +26,12 @@ dvk_result dvk_commands_run(dvk_context *context, VkCommandBuffer commands, VkFe
     status = dvk_check_vulkan(context->vk.vkQueueSubmit(context->queue, 1, &submit, fence), "vkQueueSubmit", error);
     if (status != DVK_OK)
         return status;
-    status = dvk_check_vulkan(context->vk.vkWaitForFences(context->device, 1, &fence, VK_TRUE, UINT64_MAX),
-                              "vkWaitForFences", error);
+    return dvk_commands_wait(context, fence, error);
+}
+
+dvk_result dvk_commands_wait(dvk_context *context, VkFence fence, dvk_error *error) {
+    dvk_result status = dvk_check_vulkan(context->vk.vkWaitForFences(context->device, 1, &fence, VK_TRUE, UINT64_MAX),
+                                         "vkWaitForFences", error);
     if (status != DVK_OK) /* out of memory, say, and the commands still run; a lost device runs nothing */
         (void)context->vk.vkQueueWaitIdle(context->queue);
     return status;

@@ -12,4 +12,7 @@ dvk_result dvk_commands_begin(dvk_context *context, VkCommandBufferUsageFlags us
  * any more, so that the caller may destroy what the commands use. */
 dvk_result dvk_commands_run(dvk_context *context, VkCommandBuffer commands, VkFence fence, dvk_error *error);
 
+/* Waits for what was submitted with `fence`; the same holds when it returns. */
+dvk_result dvk_commands_wait(dvk_context *context, VkFence fence, dvk_error *error);
+
 #endif

@@ -51,6 +51,8 @@ const char *dvk_result_name(dvk_result result) {
         return "DVK_ERROR_DEVICE_LOST";
     case DVK_ERROR_VULKAN:
         return "DVK_ERROR_VULKAN";
+    case DVK_ERROR_INCOMPLETE:
+        return "DVK_ERROR_INCOMPLETE";
     case DVK_RESULT_FORCE_32BIT:
         break;
     }

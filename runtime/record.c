@@ -27,21 +27,27 @@ static bool conflicts(const accesses *since, const dvk_op *op) {
     return false;
 }
 
-void dvk_record_ops(const dvk_recorder *recorder, VkCommandBuffer commands, uint32_t first, uint32_t last) {
+static void record_barrier(const struct VolkDeviceTable *vk, VkCommandBuffer commands) {
+    VkMemoryBarrier barrier = {
+        .sType = VK_STRUCTURE_TYPE_MEMORY_BARRIER,
+        .srcAccessMask = VK_ACCESS_SHADER_WRITE_BIT,
+        .dstAccessMask = VK_ACCESS_SHADER_READ_BIT | VK_ACCESS_SHADER_WRITE_BIT,
+    };
+    vk->vkCmdPipelineBarrier(commands, VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT, VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT, 0, 1,
+                             &barrier, 0, NULL, 0, NULL);
+}
+
+void dvk_record_ops(const dvk_recorder *recorder, VkCommandBuffer commands, dvk_position first, dvk_position last) {
     const struct VolkDeviceTable *vk = &recorder->context->vk;
     VkPipeline bound = VK_NULL_HANDLE;
     accesses since = {.count = 0};
-    for (uint32_t i = first; i < last; i++) {
+    if (first.op || first.group)
+        record_barrier(vk, commands);
+    for (uint32_t i = first.op; i < last.op || (i == last.op && last.group); i++) {
         const dvk_op *op = &recorder->plan->ops[i];
         const dvk_pipeline *pipeline = recorder->pipelines[i];
         if (conflicts(&since, op)) {
-            VkMemoryBarrier barrier = {
-                .sType = VK_STRUCTURE_TYPE_MEMORY_BARRIER,
-                .srcAccessMask = VK_ACCESS_SHADER_WRITE_BIT,
-                .dstAccessMask = VK_ACCESS_SHADER_READ_BIT | VK_ACCESS_SHADER_WRITE_BIT,
-            };
-            vk->vkCmdPipelineBarrier(commands, VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT,
-                                     VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT, 0, 1, &barrier, 0, NULL, 0, NULL);
+            record_barrier(vk, commands);
             since.count = 0;
         }
         for (uint32_t j = 0; j < op->binding_count; j++)
@@ -52,10 +58,13 @@ void dvk_record_ops(const dvk_recorder *recorder, VkCommandBuffer commands, uint
         bound = pipeline->handle;
         vk->vkCmdBindDescriptorSets(commands, VK_PIPELINE_BIND_POINT_COMPUTE, pipeline->layout, 0, 1,
                                     &recorder->sets[i], 0, NULL);
+        const uint32_t whole = op->push.groups.group_end;
+        uint32_t groups[2] = {i == first.op ? first.group : 0, i == last.op ? last.group : whole};
         vk->vkCmdPushConstants(commands, pipeline->layout, VK_SHADER_STAGE_COMPUTE_BIT, 0, op->push_bytes, &op->push);
-        uint32_t grid[3];
-        dvk_fold_grid(op->push.groups.group_end - op->push.groups.first_group,
-                      recorder->context->limits.maxComputeWorkGroupCount, grid); /* the session checked that it fits */
+        if (groups[1] - groups[0] != whole) /* the first two words of every kernel's */
+            vk->vkCmdPushConstants(commands, pipeline->layout, VK_SHADER_STAGE_COMPUTE_BIT, 0, sizeof(groups), groups);
+        uint32_t grid[3]; /* the session checked that the whole op's fits */
+        dvk_fold_grid(groups[1] - groups[0], recorder->context->limits.maxComputeWorkGroupCount, grid);
         vk->vkCmdDispatch(commands, grid[0], grid[1], grid[2]);
     }
 }

@@ -2,7 +2,7 @@
 #ifndef DVK_RECORD_H_
 #define DVK_RECORD_H_
 
-#include "plan.h"
+#include "schedule.h"
 
 typedef struct dvk_recorder {
     dvk_context *context;
@@ -11,9 +11,11 @@ typedef struct dvk_recorder {
     VkDescriptorSet *sets;          /* [op_count] */
 } dvk_recorder;
 
-/* Ops first .. last - 1. What they read must have been made visible to compute shaders before; what they write is made
- * visible to nobody after. Touches the compute bind point and push constants; allocates nothing. */
-void dvk_record_ops(const dvk_recorder *recorder, VkCommandBuffer commands, uint32_t first, uint32_t last);
+/* The workgroups from `first` up to `last`. What the start of a plan reads must have been made visible to compute
+ * shaders before; a range that begins later begins with a barrier that makes all that earlier ranges on this queue
+ * wrote visible, whichever command buffer they are in. What a range writes is made visible to nobody after. Touches the
+ * compute bind point and push constants; allocates nothing. */
+void dvk_record_ops(const dvk_recorder *recorder, VkCommandBuffer commands, dvk_position first, dvk_position last);
 
 /* The smallest grid within the device's limits that has at least `groups` workgroups, wide in x first. False: none. */
 bool dvk_fold_grid(uint32_t groups, const uint32_t limits[3], uint32_t grid[3]);

@@ -4,7 +4,6 @@
 #include "commands.h"
 #include "upload.h"
 
-#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -44,6 +43,7 @@ static dvk_result check_outputs(const dvk_model *model, uint32_t outputs, dvk_er
 dvk_result dvk_session_plan(const dvk_model *model, const dvk_context *context, const dvk_session_params *params,
                             dvk_plan *plan, uint32_t *outputs, dvk_error *error) {
     dvk_plan_request request = {
+        .allocator = &model->allocator,
         .config = &model->config,
         .weights = &model->weights,
         .batch = params->batch ? params->batch : 1,
@@ -101,18 +101,24 @@ static dvk_result make_buffers(dvk_session *session, dvk_error *error) {
     dvk_context *context = session->model->context;
     const dvk_plan *plan = &session->plan;
     session->results_offset = dvk_session_row_bytes(session->model, plan, session->outputs, &session->whole_rows);
+    session->upload_guard = plan->buffer_bytes[DVK_PLAN_PIXELS];
+    session->readback_guards = session->results_offset + plan->buffer_bytes[DVK_PLAN_RESULTS];
     dvk_result status = DVK_OK;
     for (uint32_t i = 0; i < DVK_PLAN_OWN_BUFFERS && status == DVK_OK; i++)
         if (plan->buffer_bytes[i])
             status = dvk_buffer_create(context, DVK_BUFFER_STORAGE, plan->buffer_bytes[i], "the activations",
                                        &session->buffers[i], error);
     if (status == DVK_OK)
-        status = dvk_buffer_create(context, DVK_BUFFER_UPLOAD, plan->buffer_bytes[DVK_PLAN_PIXELS], "the input pixels",
-                                   &session->upload, error);
+        status = dvk_buffer_create(context, DVK_BUFFER_UPLOAD, session->upload_guard + sizeof(uint32_t),
+                                   "the input pixels", &session->upload, error);
     if (status == DVK_OK)
         status = dvk_buffer_create(context, DVK_BUFFER_READBACK,
-                                   session->results_offset + plan->buffer_bytes[DVK_PLAN_RESULTS], "the outputs",
+                                   session->readback_guards + DVK_GUARD_WORDS * sizeof(uint32_t), "the outputs",
                                    &session->readback, error);
+    if (status == DVK_OK) {
+        memset((uint8_t *)session->readback.mapped + session->readback_guards, 0, DVK_GUARD_WORDS * sizeof(uint32_t));
+        status = dvk_buffer_flush(context, &session->readback, error);
+    }
     if (status != DVK_OK)
         return status;
     /* Images beyond the count of a run are computed, too: from zeros rather than from whatever the memory held. */
@@ -146,7 +152,7 @@ static dvk_result upload_table(dvk_session *session, bool dino_scale_factor, dvk
     const dvk_weights *weights = &model->weights;
     const dvk_plan *plan = &session->plan;
     const size_t size = model->config.hidden_size, bytes = (size_t)session->buffers[DVK_PLAN_TABLE].size;
-    float *table = calloc(1, bytes);
+    float *table = dvk_allocate_zeroed(&session->model->allocator, 1, bytes);
     if (!table)
         return dvk_fail_memory(error, bytes);
     memcpy(table, weights->prefix, plan->prefix * size * sizeof(float));
@@ -155,14 +161,15 @@ static dvk_result upload_table(dvk_session *session, bool dino_scale_factor, dvk
     if (weights->positions) {
         bool antialias = model->config.family->position_kind == DVK_POSITIONS_BICUBIC_ANTIALIAS;
         dvk_position_resize resize = {.antialias = antialias, .dino_scale_factor = dino_scale_factor && !antialias};
-        status = dvk_interpolate_positions(weights->positions, model->config.grid_height, model->config.grid_width,
-                                           plan->grid_height, plan->grid_width, (uint32_t)size, resize, patches, error);
+        status = dvk_interpolate_positions(&model->allocator, weights->positions, model->config.grid_height,
+                                           model->config.grid_width, plan->grid_height, plan->grid_width,
+                                           (uint32_t)size, resize, patches, error);
     }
     for (size_t i = 0; i < (plan->tokens - plan->prefix) * size; i++)
         patches[i] += weights->patch_bias[i % size];
     if (status == DVK_OK)
         status = upload_floats(session, table, &session->buffers[DVK_PLAN_TABLE], error);
-    free(table);
+    dvk_release(&session->model->allocator, table);
     return status;
 }
 
@@ -170,13 +177,13 @@ static dvk_result upload_angles(dvk_session *session, dvk_error *error) {
     const dvk_buffer *target = &session->buffers[DVK_PLAN_ANGLES];
     if (!session->plan.buffer_bytes[DVK_PLAN_ANGLES])
         return DVK_OK;
-    float *angles = malloc((size_t)target->size);
+    float *angles = dvk_allocate(&session->model->allocator, (size_t)target->size);
     if (!angles)
         return dvk_fail_memory(error, (size_t)target->size);
     dvk_rotary_angles(session->plan.grid_height, session->plan.grid_width, session->model->config.head_dim,
                       session->model->config.rope_theta, angles);
     dvk_result status = upload_floats(session, angles, target, error);
-    free(angles);
+    dvk_release(&session->model->allocator, angles);
     return status;
 }
 
@@ -184,8 +191,10 @@ static dvk_result make_pipelines(dvk_session *session, dvk_error *error) {
     const dvk_plan *plan = &session->plan;
     session->recorder.context = session->model->context;
     session->recorder.plan = plan;
-    session->recorder.pipelines = calloc(plan->op_count, sizeof(*session->recorder.pipelines));
-    session->recorder.sets = calloc(plan->op_count, sizeof(*session->recorder.sets));
+    session->recorder.pipelines =
+        dvk_allocate_zeroed(&session->model->allocator, plan->op_count, sizeof(*session->recorder.pipelines));
+    session->recorder.sets =
+        dvk_allocate_zeroed(&session->model->allocator, plan->op_count, sizeof(*session->recorder.sets));
     if (!session->recorder.pipelines || !session->recorder.sets)
         return dvk_fail_memory(error, plan->op_count * sizeof(*session->recorder.sets));
     dvk_result status = DVK_OK;
@@ -207,7 +216,8 @@ static dvk_result make_descriptors(dvk_session *session, dvk_error *error) {
         .pPoolSizes = &size,
     };
     dvk_result status =
-        dvk_check_vulkan(context->vk.vkCreateDescriptorPool(context->device, &pool, NULL, &session->descriptor_pool),
+        dvk_check_vulkan(context->vk.vkCreateDescriptorPool(context->device, &pool, context->vulkan_allocator,
+                                                            &session->descriptor_pool),
                          "vkCreateDescriptorPool", error);
     for (uint32_t i = 0; i < plan->op_count && status == DVK_OK; i++) {
         const dvk_op *op = &plan->ops[i];
@@ -244,66 +254,27 @@ static dvk_result make_descriptors(dvk_session *session, dvk_error *error) {
     return status;
 }
 
-static void record_upload(const dvk_session *session, VkCommandBuffer commands) {
-    const struct VolkDeviceTable *vk = &session->model->context->vk;
-    const dvk_buffer *pixels = &session->buffers[DVK_PLAN_PIXELS];
-    VkBufferCopy region = {.size = pixels->size};
-    vk->vkCmdCopyBuffer(commands, session->upload.handle, pixels->handle, 1, &region);
-    VkMemoryBarrier barrier = {
-        .sType = VK_STRUCTURE_TYPE_MEMORY_BARRIER,
-        .srcAccessMask = VK_ACCESS_TRANSFER_WRITE_BIT,
-        .dstAccessMask = VK_ACCESS_SHADER_READ_BIT,
-    };
-    vk->vkCmdPipelineBarrier(commands, VK_PIPELINE_STAGE_TRANSFER_BIT, VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT, 0, 1,
-                             &barrier, 0, NULL, 0, NULL);
+/* How long a submission may take. A software driver has no watchdog. */
+static uint64_t budget_ns(const dvk_context *context, const dvk_session_params *params) {
+    if (params->submit_budget_ms == UINT32_MAX)
+        return UINT64_MAX;
+    if (params->submit_budget_ms)
+        return params->submit_budget_ms * 1000000ull;
+    return context->info.type == DVK_DEVICE_CPU ? UINT64_MAX : DVK_SUBMIT_BUDGET_NS;
 }
 
-static void record_readback(const dvk_session *session, VkCommandBuffer commands) {
-    const struct VolkDeviceTable *vk = &session->model->context->vk;
-    const dvk_plan *plan = &session->plan;
-    uint64_t row_bytes = 4ull * session->model->config.hidden_size;
-    VkMemoryBarrier barrier = {
-        .sType = VK_STRUCTURE_TYPE_MEMORY_BARRIER,
-        .srcAccessMask = VK_ACCESS_SHADER_WRITE_BIT,
-        .dstAccessMask = VK_ACCESS_TRANSFER_READ_BIT,
-    };
-    vk->vkCmdPipelineBarrier(commands, VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT, VK_PIPELINE_STAGE_TRANSFER_BIT, 0, 1,
-                             &barrier, 0, NULL, 0, NULL);
-    const dvk_buffer *rows = &session->buffers[plan->last_buffer];
-    if (session->whole_rows) {
-        VkBufferCopy region = {.size = session->results_offset};
-        vk->vkCmdCopyBuffer(commands, rows->handle, session->readback.handle, 1, &region);
-    } else {
-        for (uint32_t image = 0; image < plan->batch; image++) {
-            VkBufferCopy region = {
-                .srcOffset = image * plan->tokens * row_bytes, .dstOffset = image * row_bytes, .size = row_bytes};
-            vk->vkCmdCopyBuffer(commands, rows->handle, session->readback.handle, 1, &region);
-        }
-    }
-    if (plan->buffer_bytes[DVK_PLAN_RESULTS]) {
-        VkBufferCopy region = {.dstOffset = session->results_offset, .size = plan->buffer_bytes[DVK_PLAN_RESULTS]};
-        vk->vkCmdCopyBuffer(commands, session->buffers[DVK_PLAN_RESULTS].handle, session->readback.handle, 1, &region);
-    }
-    barrier.srcAccessMask = VK_ACCESS_TRANSFER_WRITE_BIT;
-    barrier.dstAccessMask = VK_ACCESS_HOST_READ_BIT;
-    vk->vkCmdPipelineBarrier(commands, VK_PIPELINE_STAGE_TRANSFER_BIT, VK_PIPELINE_STAGE_HOST_BIT, 0, 1, &barrier, 0,
-                             NULL, 0, NULL);
-}
-
-static dvk_result record(dvk_session *session, dvk_error *error) {
+static dvk_result record(dvk_session *session, const dvk_session_params *params, dvk_error *error) {
     dvk_context *context = session->model->context;
-    dvk_result status = dvk_commands_begin(context, 0, &session->commands, error);
-    if (status != DVK_OK)
-        return status;
-    record_upload(session, session->commands);
-    dvk_record_ops(&session->recorder, session->commands, 0, session->plan.op_count);
-    record_readback(session, session->commands);
-    status = dvk_check_vulkan(context->vk.vkEndCommandBuffer(session->commands), "vkEndCommandBuffer", error);
-    if (status != DVK_OK)
-        return status;
+    session->op_ns = dvk_allocate_zeroed(&context->allocator, session->plan.op_count, sizeof(*session->op_ns));
+    if (!session->op_ns)
+        return dvk_fail_memory(error, session->plan.op_count * sizeof(*session->op_ns));
+    dvk_schedule_estimate(&session->plan, dvk_rates_of(context->info.type), session->op_ns);
+    session->budget_ns = budget_ns(context, params);
     VkFenceCreateInfo fence = {.sType = VK_STRUCTURE_TYPE_FENCE_CREATE_INFO};
-    return dvk_check_vulkan(context->vk.vkCreateFence(context->device, &fence, NULL, &session->fence), "vkCreateFence",
-                            error);
+    dvk_result status =
+        dvk_check_vulkan(context->vk.vkCreateFence(context->device, &fence, context->vulkan_allocator, &session->fence),
+                         "vkCreateFence", error);
+    return status == DVK_OK ? dvk_pass_record(session, error) : status;
 }
 
 static void fill_info(dvk_session *session) {
@@ -315,6 +286,7 @@ static void fill_info(dvk_session *session) {
     session->info.grid_height = plan->grid_height;
     session->info.tokens = plan->tokens;
     session->info.dispatches = plan->op_count;
+    session->info.submissions = session->pass.count;
     session->info.flops = plan->flops;
 }
 
@@ -329,7 +301,7 @@ dvk_result dvk_session_create(dvk_model *model, const dvk_session_params *params
     if (!params)
         params = &defaults;
     double start = now_ms();
-    dvk_session *session = calloc(1, sizeof(*session));
+    dvk_session *session = dvk_allocate_zeroed(&model->allocator, 1, sizeof(*session));
     if (!session)
         return dvk_fail_memory(error, sizeof(*session));
     session->model = model;
@@ -345,7 +317,7 @@ dvk_result dvk_session_create(dvk_model *model, const dvk_session_params *params
     if (status == DVK_OK)
         status = make_descriptors(session, error);
     if (status == DVK_OK)
-        status = record(session, error);
+        status = record(session, params, error);
     if (status != DVK_OK) {
         dvk_session_destroy(&session);
         return status;
@@ -361,18 +333,18 @@ void dvk_session_destroy(dvk_session **session_pointer) {
         return;
     dvk_session *session = *session_pointer;
     dvk_context *context = session->model->context;
-    context->vk.vkDestroyFence(context->device, session->fence, NULL);
-    if (session->commands)
-        context->vk.vkFreeCommandBuffers(context->device, context->command_pool, 1, &session->commands);
-    context->vk.vkDestroyDescriptorPool(context->device, session->descriptor_pool, NULL);
+    context->vk.vkDestroyFence(context->device, session->fence, context->vulkan_allocator);
+    dvk_pass_free(session);
+    context->vk.vkDestroyDescriptorPool(context->device, session->descriptor_pool, context->vulkan_allocator);
     for (uint32_t i = 0; i < DVK_PLAN_OWN_BUFFERS; i++)
         dvk_buffer_destroy(context, &session->buffers[i]);
     dvk_buffer_destroy(context, &session->upload);
     dvk_buffer_destroy(context, &session->readback);
-    free(session->recorder.pipelines);
-    free(session->recorder.sets);
+    dvk_release(&context->allocator, session->recorder.pipelines);
+    dvk_release(&context->allocator, session->recorder.sets);
+    dvk_release(&context->allocator, session->op_ns);
     dvk_plan_free(&session->plan);
-    free(session);
+    dvk_release(&context->allocator, session);
     *session_pointer = NULL;
 }
 
@@ -390,11 +362,13 @@ dvk_result dvk_session_run(dvk_session *session, const float *pixel_values, uint
     for (uint32_t image = 0; image < count; image++)
         memcpy((uint8_t *)session->upload.mapped + image * session->plan.pixel_stride,
                pixel_values + image * image_floats, image_floats * sizeof(float));
-    dvk_result status = dvk_buffer_flush(context, &session->upload, error);
+    dvk_result status = dvk_pass_submit(session, error);
     if (status == DVK_OK)
-        status = dvk_commands_run(context, session->commands, session->fence, error);
+        status = dvk_commands_wait(context, session->fence, error);
     if (status == DVK_OK)
         status = dvk_buffer_invalidate(context, &session->readback, error);
+    if (status == DVK_OK)
+        status = dvk_pass_check(session, error);
     if (status != DVK_OK)
         return status;
     session->valid = count;

@@ -2,7 +2,13 @@
 #define DVK_SESSION_H_
 
 #include "model.h"
+#include "pass.h"
 #include "record.h"
+
+enum {
+    DVK_SUBMIT_BUDGET_NS = 200000000
+}; /* of a submission on a GPU by default; watchdogs wait for half a second to
+        ten */
 
 struct dvk_session {
     dvk_model *model;
@@ -12,15 +18,18 @@ struct dvk_session {
 
     dvk_plan plan;
     dvk_buffer buffers[DVK_PLAN_OWN_BUFFERS];
-    dvk_buffer upload;       /* pixels, as in PIXELS */
-    dvk_buffer readback;     /* the rows of last_hidden_state that were asked for, then RESULTS */
-    bool whole_rows;         /* readback holds every token; else those of token 0 alone */
-    uint64_t results_offset; /* of RESULTS in readback */
+    dvk_buffer upload;                      /* pixels, as in PIXELS */
+    dvk_buffer readback;                    /* the rows of last_hidden_state that were asked for, then RESULTS */
+    bool whole_rows;                        /* readback holds every token; else those of token 0 alone */
+    uint64_t results_offset;                /* of RESULTS in readback */
+    uint64_t upload_guard, readback_guards; /* offsets; see pass.h */
 
     dvk_recorder recorder;
     VkDescriptorPool descriptor_pool;
-    VkCommandBuffer commands;
-    VkFence fence;
+    uint64_t *op_ns;    /* [op_count]: what each op is believed to take */
+    uint64_t budget_ns; /* of one submission */
+    dvk_pass pass;
+    VkFence fence; /* of the pass's last submission */
 };
 
 /* The plan of a session with these params on a device of which only the limits, the class and the features are looked

@@ -44,6 +44,7 @@ int fail_library(int code, const dvk_error *error) {
     case DVK_ERROR_NO_DEVICE:
     case DVK_ERROR_DEVICE_LOST:
     case DVK_ERROR_VULKAN:
+    case DVK_ERROR_INCOMPLETE:
         code = EXIT_CODE_DEVICE;
         break;
     default:

@@ -255,7 +255,7 @@ static void read_hidden(dvk_session *session, uint32_t last, const dvk_buffer *t
     VkCommandBufferBeginInfo begin = {.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO};
     REQUIRE(vk->vkAllocateCommandBuffers(context->device, &info, &commands) == VK_SUCCESS);
     REQUIRE(vk->vkBeginCommandBuffer(commands, &begin) == VK_SUCCESS);
-    dvk_record_ops(&session->recorder, commands, 0, last);
+    dvk_record_ops(&session->recorder, commands, (dvk_position){0, 0}, (dvk_position){last, 0});
     VkMemoryBarrier barrier = {.sType = VK_STRUCTURE_TYPE_MEMORY_BARRIER,
                                .srcAccessMask = VK_ACCESS_SHADER_WRITE_BIT,
                                .dstAccessMask = VK_ACCESS_TRANSFER_READ_BIT};
@@ -328,7 +328,7 @@ static void check_layers(const golden_run *run) {
 
 static void make_image(const golden_case *test, const char *photo, dvk_image *image) {
     if (photo) {
-        REQUIRE(dvk_image_load(photo, 0, image, NULL) == DVK_OK);
+        REQUIRE(dvk_image_load(photo, NULL, image, NULL) == DVK_OK);
         return;
     }
     image->width = test->image_width;
@@ -355,7 +355,7 @@ static void run_case(dvk_model *model, const golden_case *test, const char *data
         run.token_bar = 2 * run.bar;
         run.attention_bar = 28 * 1e-2;
     }
-    dvk_image image;
+    dvk_image image = {0}; /* the C library's allocator */
     make_image(test, photo, &image);
     model->preprocess.resample = test->resample;
     model->preprocess.resize_as_float = false; /* references are for Pillow's bytes, of DINOv3, too */
