@@ -26,7 +26,7 @@ int main(int argc, char **argv) {
     dvk_image image;
     must(dvk_context_create(NULL, &context, &error)); /* the best device there is */
     must(dvk_model_load(context, &(dvk_model_params){.path = argv[1]}, &model, &error));
-    must(dvk_image_load(argv[2], 0, &image, &error));
+    must(dvk_image_load(argv[2], NULL, &image, &error));
 
     dvk_session *session; /* one pass, recorded once: by default one image to its CLS vector */
     dvk_session_params size = {0};

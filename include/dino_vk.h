@@ -94,6 +94,17 @@ typedef enum dvk_log_level {
 /* Called from the thread that called the library. Must not call back into the library. */
 typedef void (*dvk_log_callback)(void *user, dvk_log_level level, const char *message);
 
+/* ------------------------------------------------------------------------------------------------- memory */
+
+/* Where the library's host memory comes from: both callbacks or, for the C library's, neither. Copied where it is
+ * given; `user` must outlive what was made with it. Called from whichever threads call the library. What the C library
+ * itself allocates (to open a file, say) is beyond it. */
+typedef struct dvk_allocator {
+    void *user;
+    void *(*allocate)(void *user, size_t size, size_t alignment); /* NULL: OUT_OF_HOST_MEMORY; size is never 0 */
+    void (*release)(void *user, void *block);                     /* block is never NULL */
+} dvk_allocator;
+
 /* ------------------------------------------------------------------------------------------------ devices */
 
 typedef enum dvk_device_type {
@@ -123,11 +134,6 @@ typedef struct dvk_device_info {
     char why_not[128];
 } dvk_device_info;
 
-/* Lists the machine's Vulkan devices. *count: in, the capacity of `infos`; out, how many devices there are. At most
- * the capacity is written; infos may be NULL when *count is 0. Opens and closes a Vulkan instance. Any thread.
- * Errors: NO_VULKAN, OUT_OF_HOST_MEMORY, VULKAN. No device at all is DVK_OK with *count = 0. */
-DVK_API dvk_result dvk_list_devices(dvk_device_info *infos, uint32_t *count, dvk_error *error);
-
 typedef struct dvk_context dvk_context;
 
 typedef struct dvk_context_params {
@@ -144,7 +150,17 @@ typedef struct dvk_context_params {
     /* Ask for VK_LAYER_KHRONOS_validation with synchronisation validation; its messages arrive at `log` as errors.
      * Fails with UNSUPPORTED where the layer is not installed. For tests. */
     bool validation;
+    const dvk_allocator *allocator; /* also of the context's models and sessions; NULL: the C library */
+    const void *vulkan_allocator;   /* a VkAllocationCallbacks for every Vulkan call that takes one; copied. NULL: none
+                                     */
 } dvk_context_params;
+
+/* Lists the machine's Vulkan devices. *count: in, the capacity of `infos`; out, how many devices there are. At most
+ * the capacity is written; infos may be NULL when *count is 0. Of the params (may be NULL) only the allocators matter.
+ * Opens and closes a Vulkan instance. Any thread.
+ * Errors: NO_VULKAN, OUT_OF_HOST_MEMORY, VULKAN. No device at all is DVK_OK with *count = 0. */
+DVK_API dvk_result dvk_list_devices(const dvk_context_params *params, dvk_device_info *infos, uint32_t *count,
+                                    dvk_error *error);
 
 /* Opens a device. params may be NULL. Strings in params need to live only during the call; log_user until destroy.
  * Errors: NO_VULKAN, NO_DEVICE, UNSUPPORTED, OUT_OF_*_MEMORY, VULKAN. Any thread. */
@@ -163,22 +179,28 @@ DVK_API const char *dvk_context_tier(const dvk_context *context);
 
 typedef struct dvk_image {
     uint32_t width, height;
-    uint8_t *pixels; /* [height][width][3]; owned by the library, free with dvk_image_free */
+    uint8_t *pixels;         /* [height][width][3]; owned by the library, free with dvk_image_free */
+    dvk_allocator allocator; /* of the pixels */
 } dvk_image;
 
 typedef enum dvk_image_flags {
     DVK_IMAGE_IGNORE_ORIENTATION = 1 << 0 /* leave the pixels as stored, whatever EXIF says */
 } dvk_image_flags;
 
+typedef struct dvk_image_params {
+    uint32_t flags;                 /* dvk_image_flags */
+    const dvk_allocator *allocator; /* NULL: the C library */
+} dvk_image_params;
+
 /* Decodes PNG, JPEG, BMP, TGA or PNM (P1..P6). At most 16384 pixels a side. Alpha is dropped without blending, gray is
  * repeated, 16-bit colour keeps its high byte and 16-bit gray is clipped at 255, as Pillow's convert("RGB") does; EXIF
- * orientation is applied. A truncated or corrupt file is refused, never half decoded.
+ * orientation is applied. A truncated or corrupt file is refused, never half decoded. params may be NULL.
  * Errors: IO, BAD_FILE, UNSUPPORTED (another format), OUT_OF_HOST_MEMORY. Any thread. */
-DVK_API dvk_result dvk_image_load(const char *path, uint32_t flags, dvk_image *image, dvk_error *error);
+DVK_API dvk_result dvk_image_load(const char *path, const dvk_image_params *params, dvk_image *image, dvk_error *error);
 
 /* The same from memory; `name` stands for the file in messages. */
-DVK_API dvk_result dvk_image_decode(const void *bytes, size_t size, const char *name, uint32_t flags, dvk_image *image,
-                                    dvk_error *error);
+DVK_API dvk_result dvk_image_decode(const void *bytes, size_t size, const char *name, const dvk_image_params *params,
+                                    dvk_image *image, dvk_error *error);
 
 /* Frees the pixels and zeroes the struct. */
 DVK_API void dvk_image_free(dvk_image *image);
@@ -213,6 +235,7 @@ typedef struct dvk_model_params {
      * of the patch tokens; 4 D the CLS tokens of the last four layers; 5 D these and the mean. UNSUPPORTED where that
      * does not fit the model, or the model has a head already. NULL: none. */
     const char *classifier_path;
+    const dvk_allocator *allocator; /* of a model without a context, which else gives its own; NULL: the C library */
 } dvk_model_params;
 
 typedef struct dvk_model_info {

@@ -1,7 +1,6 @@
 #include "bind.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "json.h"
@@ -289,8 +288,8 @@ dvk_result dvk_bind_tensors(dvk_checkpoint *checkpoint, dvk_error *error) {
     bool prefixed = false;
     for (size_t i = 0; prefix && i < checkpoint->file.count && !prefixed; i++)
         prefixed = !strncmp(checkpoint->file.tensors[i].name, prefix, strlen(prefix));
-    checkpoint->layers = calloc(checkpoint->config.layers, sizeof(dvk_vit_layer));
-    bool *used = calloc(checkpoint->file.count + 1, sizeof(bool));
+    checkpoint->layers = dvk_allocate_zeroed(checkpoint->allocator, checkpoint->config.layers, sizeof(dvk_vit_layer));
+    bool *used = dvk_allocate_zeroed(checkpoint->allocator, checkpoint->file.count + 1, sizeof(bool));
     dvk_result result = DVK_ERROR_OUT_OF_HOST_MEMORY;
     if (!checkpoint->layers || !used) {
         dvk_fail_memory(error, checkpoint->config.layers * sizeof(dvk_vit_layer) + checkpoint->file.count);
@@ -302,6 +301,6 @@ dvk_result dvk_bind_tensors(dvk_checkpoint *checkpoint, dvk_error *error) {
         if (result == DVK_OK)
             checkpoint->matrix_dtype = checkpoint->layers[0].query.weight->dtype;
     }
-    free(used);
+    dvk_release(checkpoint->allocator, used);
     return result;
 }

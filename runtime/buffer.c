@@ -40,7 +40,7 @@ static dvk_result allocate(dvk_context *context, dvk_buffer_use use, const char 
         .allocationSize = needs.size,
         .memoryTypeIndex = type,
     };
-    VkResult result = context->vk.vkAllocateMemory(context->device, &info, NULL, &buffer->memory);
+    VkResult result = context->vk.vkAllocateMemory(context->device, &info, context->vulkan_allocator, &buffer->memory);
     if (result == VK_ERROR_OUT_OF_DEVICE_MEMORY || result == VK_ERROR_OUT_OF_HOST_MEMORY)
         return dvk_fail(error, DVK_ERROR_OUT_OF_DEVICE_MEMORY,
                         "the device %s has no %llu MiB left for %s: use a smaller size or batch, or fp16 weights",
@@ -74,8 +74,9 @@ dvk_result dvk_buffer_create(dvk_context *context, dvk_buffer_use use, VkDeviceS
         .usage = usages[use],
         .sharingMode = VK_SHARING_MODE_EXCLUSIVE,
     };
-    dvk_result status = dvk_check_vulkan(context->vk.vkCreateBuffer(context->device, &info, NULL, &buffer->handle),
-                                         "vkCreateBuffer", error);
+    dvk_result status =
+        dvk_check_vulkan(context->vk.vkCreateBuffer(context->device, &info, context->vulkan_allocator, &buffer->handle),
+                         "vkCreateBuffer", error);
     if (status == DVK_OK)
         status = allocate(context, use, what, buffer, error);
     if (status != DVK_OK) {
@@ -88,8 +89,8 @@ dvk_result dvk_buffer_create(dvk_context *context, dvk_buffer_use use, VkDeviceS
 
 void dvk_buffer_destroy(dvk_context *context, dvk_buffer *buffer) {
     /* Freeing memory unmaps it (spec, vkFreeMemory). */
-    context->vk.vkDestroyBuffer(context->device, buffer->handle, NULL);
-    context->vk.vkFreeMemory(context->device, buffer->memory, NULL);
+    context->vk.vkDestroyBuffer(context->device, buffer->handle, context->vulkan_allocator);
+    context->vk.vkFreeMemory(context->device, buffer->memory, context->vulkan_allocator);
     memset(buffer, 0, sizeof(*buffer));
 }
 

@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -85,7 +84,7 @@ dvk_result dvk_pipeline_cache_open(dvk_context *context, const char *directory, 
     dvk_mapping file = {0};
     if (directory && *directory) {
         size_t capacity = strlen(directory) + 64;
-        context->cache_path = malloc(capacity);
+        context->cache_path = dvk_allocate(&context->allocator, capacity);
         if (!context->cache_path)
             return dvk_fail_memory(error, capacity);
         int length = snprintf(context->cache_path, capacity, "%s/pipelines-", directory);
@@ -100,11 +99,13 @@ dvk_result dvk_pipeline_cache_open(dvk_context *context, const char *directory, 
     VkPipelineCacheCreateInfo info = {.sType = VK_STRUCTURE_TYPE_PIPELINE_CACHE_CREATE_INFO,
                                       .initialDataSize = blob ? size : 0,
                                       .pInitialData = blob};
-    VkResult result = context->vk.vkCreatePipelineCache(context->device, &info, NULL, &context->pipeline_cache);
+    VkResult result =
+        context->vk.vkCreatePipelineCache(context->device, &info, context->vulkan_allocator, &context->pipeline_cache);
     if (result != VK_SUCCESS && blob) {
         info.initialDataSize = 0;
         info.pInitialData = NULL;
-        result = context->vk.vkCreatePipelineCache(context->device, &info, NULL, &context->pipeline_cache);
+        result = context->vk.vkCreatePipelineCache(context->device, &info, context->vulkan_allocator,
+                                                   &context->pipeline_cache);
     } else if (blob) {
         context->cache_checksum = checksum(blob, size);
     }
@@ -160,12 +161,12 @@ void dvk_pipeline_cache_save(dvk_context *context) {
     if (context->vk.vkGetPipelineCacheData(context->device, context->pipeline_cache, &size, NULL) != VK_SUCCESS)
         return;
     size_t path_size = strlen(context->cache_path) + 64;
-    char *temporary = malloc(path_size);
-    void *blob = malloc(size ? size : 1);
+    char *temporary = dvk_allocate(&context->allocator, path_size);
+    void *blob = dvk_allocate(&context->allocator, size ? size : 1);
     if (!temporary || !blob ||
         context->vk.vkGetPipelineCacheData(context->device, context->pipeline_cache, &size, blob) != VK_SUCCESS) {
-        free(temporary);
-        free(blob);
+        dvk_release(&context->allocator, temporary);
+        dvk_release(&context->allocator, blob);
         return;
     }
     cache_header header = make_header(context, blob, size);
@@ -185,6 +186,6 @@ void dvk_pipeline_cache_save(dvk_context *context) {
             dvk_log_message(&context->log, DVK_LOG_WARNING, "the pipeline cache %s cannot be written: %s",
                             context->cache_path, strerror(errno));
     }
-    free(temporary);
-    free(blob);
+    dvk_release(&context->allocator, temporary);
+    dvk_release(&context->allocator, blob);
 }

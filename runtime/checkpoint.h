@@ -76,6 +76,7 @@ enum { DVK_MAX_HEAD_PARTS = 5 };
 struct dvk_classifier; /* classifier.h */
 
 typedef struct dvk_checkpoint {
+    const dvk_allocator *allocator;
     char name[256]; /* for messages */
     dvk_vit_config config;
     dvk_preprocess_config preprocess;
@@ -100,8 +101,8 @@ typedef struct dvk_checkpoint {
     struct dvk_classifier *classifier; /* what params->classifier_path named; holds the head's tensors. NULL: none */
 } dvk_checkpoint;
 
-/* params->path or the three memory blocks, and classifier_path; the other fields are ignored. Finite values are the
- * caller's business. */
+/* params->path or the three memory blocks, classifier_path, and the allocator, which must outlive the checkpoint; the
+ * other fields are ignored. Finite values are the caller's business. */
 dvk_result dvk_checkpoint_open(const dvk_model_params *params, dvk_checkpoint *checkpoint, dvk_error *error);
 void dvk_checkpoint_close(dvk_checkpoint *checkpoint);
 
@@ -120,9 +121,9 @@ typedef struct dvk_position_resize {
 
 /* transformers' interpolate_pos_encoding: table [rows * columns][D] to [new_rows * new_columns][D], in double. Equal
  * grids copy bit for bit. */
-dvk_result dvk_interpolate_positions(const float *table, uint32_t rows, uint32_t columns, uint32_t new_rows,
-                                     uint32_t new_columns, uint32_t hidden_size, dvk_position_resize resize,
-                                     float *result, dvk_error *error);
+dvk_result dvk_interpolate_positions(const dvk_allocator *allocator, const float *table, uint32_t rows,
+                                     uint32_t columns, uint32_t new_rows, uint32_t new_columns, uint32_t hidden_size,
+                                     dvk_position_resize resize, float *result, dvk_error *error);
 
 /* DINOv3's rotary positions: angles [rows * columns][head_dim], of each patch the cosines of head_dim / 4 angles from
  * its row and as many from its column, then the sines. Coordinates run from -1 to 1 over the image, periods are

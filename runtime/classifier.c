@@ -3,7 +3,6 @@
 #include "classifier.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "torch_file.h"
 
@@ -19,7 +18,7 @@ static dvk_result read_file(const char *path, dvk_classifier *classifier, dvk_er
                         "%s is no classifier: expected what torch.save writes (dino_*_linearweights.pth, "
                         "dinov2_*_linear_head.pth)",
                         path);
-    return dvk_torch_parse(mapping->data, mapping->size, path, &classifier->tensors, error);
+    return dvk_torch_parse(classifier->allocator, mapping->data, mapping->size, path, &classifier->tensors, error);
 }
 
 /* `dino`: whether the names are those of DINO; else DINOv2's. DistributedDataParallel adds "module.". */
@@ -62,7 +61,7 @@ static dvk_result separate_pairs(dvk_classifier *classifier, dvk_error *error) {
     if (weight->elements > SIZE_MAX / sizeof(float) - features)
         return dvk_fail_memory(error, SIZE_MAX);
     const size_t bytes = ((size_t)weight->elements + features) * sizeof(float);
-    float *values = classifier->reordered = malloc(bytes);
+    float *values = classifier->reordered = dvk_allocate(classifier->allocator, bytes);
     if (!values)
         return dvk_fail_memory(error, bytes);
     float *row = values + weight->elements;
@@ -118,9 +117,11 @@ dvk_result dvk_classifier_open(const char *path, dvk_checkpoint *checkpoint, dvk
     dvk_result result = check_model(path, checkpoint, error);
     if (result != DVK_OK)
         return result;
-    dvk_classifier *classifier = checkpoint->classifier = calloc(1, sizeof(*classifier));
+    dvk_classifier *classifier = checkpoint->classifier =
+        dvk_allocate_zeroed(checkpoint->allocator, 1, sizeof(*classifier));
     if (!classifier)
         return dvk_fail_memory(error, sizeof(*classifier));
+    classifier->allocator = checkpoint->allocator;
     snprintf(classifier->name, sizeof(classifier->name), "%s", path);
     result = read_file(path, classifier, error);
     if (result == DVK_OK)
@@ -158,7 +159,7 @@ void dvk_classifier_close(dvk_classifier **classifier) {
         return;
     dvk_tensor_list_free(&(*classifier)->tensors);
     dvk_unmap_file(&(*classifier)->mapping);
-    free((*classifier)->reordered);
-    free(*classifier);
+    dvk_release((*classifier)->allocator, (*classifier)->reordered);
+    dvk_release((*classifier)->allocator, *classifier);
     *classifier = NULL;
 }

@@ -5,6 +5,7 @@
 #include "checkpoint.h"
 
 typedef struct dvk_classifier {
+    const dvk_allocator *allocator;
     char name[256]; /* for messages */
     dvk_mapping mapping;
     dvk_tensor_list tensors;

@@ -2,7 +2,6 @@
 
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "json.h"
@@ -247,7 +246,8 @@ static dvk_result check_pooler(const json_t *root, const char *path, dvk_error *
 }
 
 /* "id2label": {"0": "tench", ...} as one block: the pointers, then the texts. */
-static dvk_result read_labels(const json_t *root, const char *path, dvk_vit_config *config, dvk_error *error) {
+static dvk_result read_labels(const dvk_allocator *allocator, const json_t *root, const char *path,
+                              dvk_vit_config *config, dvk_error *error) {
     const json_t *map = json_object_get(root, "id2label");
     config->label_count = 2; /* as transformers assumes */
     if (!json_is_object(map))
@@ -268,7 +268,7 @@ static dvk_result read_labels(const json_t *root, const char *path, dvk_vit_conf
                             path, count - 1, dvk_json_type_name(label), key);
         bytes += json_string_length(label) + 1;
     }
-    config->labels = malloc(bytes);
+    config->labels = dvk_allocate(allocator, bytes);
     if (!config->labels)
         return dvk_fail_memory(error, bytes);
     char *text = (char *)(config->labels + count);
@@ -284,11 +284,12 @@ static dvk_result read_labels(const json_t *root, const char *path, dvk_vit_conf
     return DVK_OK;
 }
 
-static dvk_result read_head(const json_t *root, const char *path, dvk_vit_config *config, dvk_error *error) {
+static dvk_result read_head(const dvk_allocator *allocator, const json_t *root, const char *path,
+                            dvk_vit_config *config, dvk_error *error) {
     if (config->head == DVK_HEAD_NONE)
         return DVK_OK;
     if (config->head != DVK_HEAD_PROJECTION)
-        return read_labels(root, path, config, error);
+        return read_labels(allocator, root, path, config, error);
     config->projection_size = config->family->defaults.projection_size;
     return dvk_json_get_uint(root, "projection_dim", 1, MAX_HIDDEN_SIZE, path, &config->projection_size, error);
 }
@@ -324,7 +325,8 @@ static dvk_result read_encoder(const json_t *root, const char *path, dvk_vit_con
     return result;
 }
 
-static dvk_result read_config(const json_t *root, const char *path, dvk_vit_config *config, dvk_error *error) {
+static dvk_result read_config(const dvk_allocator *allocator, const json_t *root, const char *path,
+                              dvk_vit_config *config, dvk_error *error) {
     dvk_result result = read_family(root, path, config, error);
     if (result == DVK_OK)
         result = read_class(root, path, config, error);
@@ -338,26 +340,26 @@ static dvk_result read_config(const json_t *root, const char *path, dvk_vit_conf
     result = read_encoder(encoder, path, config, error);
     if (result == DVK_OK)
         result = dvk_json_get_bool(root, "dino_vk_untrained", path, &config->untrained, error);
-    return result == DVK_OK ? read_head(root, path, config, error) : result;
+    return result == DVK_OK ? read_head(allocator, root, path, config, error) : result;
 }
 
-dvk_result dvk_config_parse(const void *bytes, size_t size, const char *path, dvk_vit_config *config,
-                            dvk_error *error) {
+dvk_result dvk_config_parse(const dvk_allocator *allocator, const void *bytes, size_t size, const char *path,
+                            dvk_vit_config *config, dvk_error *error) {
     json_t *root = NULL;
     dvk_vit_config parsed = {0};
-    dvk_result result = dvk_json_parse_object(bytes, size, path, &root, error);
+    dvk_result result = dvk_json_parse_object(allocator, bytes, size, path, &root, error);
     if (result != DVK_OK)
         return result;
-    result = read_config(root, path, &parsed, error);
+    result = read_config(allocator, root, path, &parsed, error);
     json_decref(root);
     if (result == DVK_OK)
         *config = parsed;
     else
-        dvk_config_free(&parsed);
+        dvk_config_free(allocator, &parsed);
     return result;
 }
 
-void dvk_config_free(dvk_vit_config *config) {
-    free(config->labels);
+void dvk_config_free(const dvk_allocator *allocator, dvk_vit_config *config) {
+    dvk_release(allocator, config->labels);
     config->labels = NULL;
 }

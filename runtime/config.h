@@ -5,14 +5,15 @@
 #include "checkpoint.h"
 
 /* Keys that are missing have the value that transformers' configuration class gives them. `path` is for messages. */
-dvk_result dvk_config_parse(const void *bytes, size_t size, const char *path, dvk_vit_config *config, dvk_error *error);
+dvk_result dvk_config_parse(const dvk_allocator *allocator, const void *bytes, size_t size, const char *path,
+                            dvk_vit_config *config, dvk_error *error);
 
 /* Frees the labels. */
-void dvk_config_free(dvk_vit_config *config);
+void dvk_config_free(const dvk_allocator *allocator, dvk_vit_config *config);
 
 /* All forms since 2021: `size` as a number, {height, width} or {shortest_edge}; missing keys, and those that are null,
  * as the image processor class has them that the file names. */
-dvk_result dvk_preprocess_config_parse(const void *bytes, size_t size, const char *path, dvk_preprocess_config *config,
-                                       dvk_error *error);
+dvk_result dvk_preprocess_config_parse(const dvk_allocator *allocator, const void *bytes, size_t size, const char *path,
+                                       dvk_preprocess_config *config, dvk_error *error);
 
 #endif

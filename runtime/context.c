@@ -4,7 +4,6 @@
 #include "pipeline.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 const char *dvk_version(void) {
@@ -21,9 +20,9 @@ static dvk_result pick_device(dvk_context *context, const char *request, dvk_err
     dvk_result status = dvk_physical_devices(&context->instance, &devices, &count, error);
     if (status != DVK_OK)
         return status;
-    dvk_device_info *infos = calloc(count ? count : 1, sizeof(*infos));
+    dvk_device_info *infos = dvk_allocate_zeroed(&context->allocator, count, sizeof(*infos));
     if (!infos) {
-        free(devices);
+        dvk_release(&context->allocator, devices);
         return dvk_fail_memory(error, count * sizeof(*infos));
     }
     for (uint32_t i = 0; i < count; i++)
@@ -33,8 +32,8 @@ static dvk_result pick_device(dvk_context *context, const char *request, dvk_err
         context->physical_device = devices[chosen];
         context->info = infos[chosen];
     }
-    free(infos);
-    free(devices);
+    dvk_release(&context->allocator, infos);
+    dvk_release(&context->allocator, devices);
     return status;
 }
 
@@ -72,7 +71,8 @@ static dvk_result create_device(dvk_context *context, dvk_error *error) {
         .pQueueCreateInfos = &queue,
     };
     dvk_result status =
-        dvk_check_vulkan(context->instance.vk.vkCreateDevice(context->physical_device, &info, NULL, &context->device),
+        dvk_check_vulkan(context->instance.vk.vkCreateDevice(context->physical_device, &info, context->vulkan_allocator,
+                                                             &context->device),
                          "vkCreateDevice", error);
     if (status != DVK_OK)
         return status;
@@ -82,8 +82,9 @@ static dvk_result create_device(dvk_context *context, dvk_error *error) {
         .sType = VK_STRUCTURE_TYPE_COMMAND_POOL_CREATE_INFO,
         .queueFamilyIndex = context->queue_family,
     };
-    return dvk_check_vulkan(context->vk.vkCreateCommandPool(context->device, &pool, NULL, &context->command_pool),
-                            "vkCreateCommandPool", error);
+    return dvk_check_vulkan(
+        context->vk.vkCreateCommandPool(context->device, &pool, context->vulkan_allocator, &context->command_pool),
+        "vkCreateCommandPool", error);
 }
 
 dvk_result dvk_context_create(const dvk_context_params *params, dvk_context **context_out, dvk_error *error) {
@@ -92,11 +93,21 @@ dvk_result dvk_context_create(const dvk_context_params *params, dvk_context **co
         return dvk_fail(error, DVK_ERROR_INVALID_ARGUMENT, "dvk_context_create: context is NULL");
     if (!params)
         params = &defaults;
-    dvk_context *context = calloc(1, sizeof(*context));
+    dvk_result status = dvk_check_allocator(params->allocator, "dvk_context_create", error);
+    if (status != DVK_OK)
+        return status;
+    dvk_context *context = dvk_allocate_zeroed(params->allocator, 1, sizeof(*context));
     if (!context)
         return dvk_fail_memory(error, sizeof(*context));
+    if (params->allocator)
+        context->allocator = *params->allocator;
+    if (params->vulkan_allocator) {
+        context->vulkan_callbacks = *(const VkAllocationCallbacks *)params->vulkan_allocator;
+        context->vulkan_allocator = &context->vulkan_callbacks;
+    }
     context->log = (dvk_log){params->log, params->log_user, params->log_level};
-    dvk_result status = dvk_instance_open(params->validation, &context->log, &context->instance, error);
+    status = dvk_instance_open(params->validation, &context->log, &context->allocator, context->vulkan_allocator,
+                               &context->instance, error);
     if (status == DVK_OK)
         status = pick_device(context, params->device, error);
     if (status == DVK_OK) {
@@ -121,13 +132,14 @@ void dvk_context_destroy(dvk_context **context_pointer) {
     dvk_context *context = *context_pointer;
     if (context->device) {
         dvk_pipelines_destroy(context);
-        context->vk.vkDestroyPipelineCache(context->device, context->pipeline_cache, NULL);
-        context->vk.vkDestroyCommandPool(context->device, context->command_pool, NULL);
-        context->vk.vkDestroyDevice(context->device, NULL);
+        context->vk.vkDestroyPipelineCache(context->device, context->pipeline_cache, context->vulkan_allocator);
+        context->vk.vkDestroyCommandPool(context->device, context->command_pool, context->vulkan_allocator);
+        context->vk.vkDestroyDevice(context->device, context->vulkan_allocator);
     }
     dvk_instance_close(&context->instance);
-    free(context->cache_path);
-    free(context);
+    const dvk_allocator allocator = context->allocator;
+    dvk_release(&allocator, context->cache_path);
+    dvk_release(&allocator, context);
     *context_pointer = NULL;
 }
 

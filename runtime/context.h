@@ -2,6 +2,7 @@
 #ifndef DVK_CONTEXT_H_
 #define DVK_CONTEXT_H_
 
+#include "memory.h"
 #include "variants.h"
 #include "vulkan_api.h"
 
@@ -15,17 +16,20 @@ void dvk_log_message(const dvk_log *log, dvk_log_level level, const char *format
 
 /* The loader and an instance of Vulkan 1.1; validation: with the Khronos layer, whose messages go to `log`. */
 typedef struct dvk_instance {
+    const dvk_allocator *allocator;
+    const VkAllocationCallbacks *vulkan_allocator;
     void *library;
     VkInstance handle;
     VkDebugUtilsMessengerEXT messenger;
     dvk_instance_table vk;
 } dvk_instance;
 
-/* `log` must stay where it is until dvk_instance_close(): the layer's messages go there. */
-dvk_result dvk_instance_open(bool validation, const dvk_log *log, dvk_instance *instance, dvk_error *error);
+/* `log` and the allocators must stay where they are until dvk_instance_close(). */
+dvk_result dvk_instance_open(bool validation, const dvk_log *log, const dvk_allocator *allocator,
+                             const VkAllocationCallbacks *vulkan_allocator, dvk_instance *instance, dvk_error *error);
 void dvk_instance_close(dvk_instance *instance);
 
-/* All physical devices in the driver's order, to be freed with free(). No device: DVK_OK and *count 0. */
+/* All physical devices in the driver's order, of the instance's allocator. No device: DVK_OK and *count 0. */
 dvk_result dvk_physical_devices(const dvk_instance *instance, VkPhysicalDevice **devices, uint32_t *count,
                                 dvk_error *error);
 void dvk_describe_device(const dvk_instance *instance, VkPhysicalDevice device, uint32_t index, dvk_device_info *info);
@@ -41,6 +45,9 @@ typedef struct dvk_pipeline dvk_pipeline; /* pipeline.h */
 
 struct dvk_context {
     dvk_log log;
+    dvk_allocator allocator;
+    const VkAllocationCallbacks *vulkan_allocator; /* NULL, or vulkan_callbacks */
+    VkAllocationCallbacks vulkan_callbacks;
     dvk_instance instance;
     VkPhysicalDevice physical_device;
     VkDevice device;

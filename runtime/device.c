@@ -2,7 +2,6 @@
 #include "context.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 dvk_result dvk_physical_devices(const dvk_instance *instance, VkPhysicalDevice **devices, uint32_t *count,
@@ -17,14 +16,14 @@ dvk_result dvk_physical_devices(const dvk_instance *instance, VkPhysicalDevice *
     dvk_result status = dvk_check_vulkan(result, "vkEnumeratePhysicalDevices", error);
     if (status != DVK_OK)
         return status;
-    VkPhysicalDevice *list = calloc(found, sizeof(*list));
+    VkPhysicalDevice *list = dvk_allocate_zeroed(instance->allocator, found, sizeof(*list));
     if (!list)
         return dvk_fail_memory(error, found * sizeof(*list));
     result = instance->vk.vkEnumeratePhysicalDevices(instance->handle, &found, list);
     if (result != VK_INCOMPLETE) /* a device that appears between the two calls is left out */
         status = dvk_check_vulkan(result, "vkEnumeratePhysicalDevices", error);
     if (status != DVK_OK) {
-        free(list);
+        dvk_release(instance->allocator, list);
         return status;
     }
     *devices = list;
@@ -203,12 +202,19 @@ dvk_result dvk_choose_device(const dvk_device_info *infos, uint32_t count, const
     return DVK_OK;
 }
 
-dvk_result dvk_list_devices(dvk_device_info *infos, uint32_t *count, dvk_error *error) {
+dvk_result dvk_list_devices(const dvk_context_params *params, dvk_device_info *infos, uint32_t *count,
+                            dvk_error *error) {
+    static const dvk_context_params defaults;
     if (!count || (*count && !infos))
         return dvk_fail(error, DVK_ERROR_INVALID_ARGUMENT, "dvk_list_devices: count or infos is NULL");
+    if (!params)
+        params = &defaults;
+    dvk_result status = dvk_check_allocator(params->allocator, "dvk_list_devices", error);
+    if (status != DVK_OK)
+        return status;
     const dvk_log silent = {0};
     dvk_instance instance;
-    dvk_result status = dvk_instance_open(false, &silent, &instance, error);
+    status = dvk_instance_open(false, &silent, params->allocator, params->vulkan_allocator, &instance, error);
     if (status != DVK_OK)
         return status;
     VkPhysicalDevice *devices;
@@ -218,7 +224,7 @@ dvk_result dvk_list_devices(dvk_device_info *infos, uint32_t *count, dvk_error *
         for (uint32_t i = 0; i < found && i < *count; i++)
             dvk_describe_device(&instance, devices[i], i, &infos[i]);
         *count = found;
-        free(devices);
+        dvk_release(instance.allocator, devices);
     }
     dvk_instance_close(&instance);
     return status;

@@ -6,7 +6,6 @@
 
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "json.h"
@@ -207,9 +206,9 @@ static dvk_result find_mlp_ratio(const original *o, const sizes *s, uint64_t *ra
 
 /* -------------------------------------------------------------------------------------------------- texts */
 
-DVK_PRINTF(1, 2) static char *print_text(const char *format, ...) {
+DVK_PRINTF(2, 3) static char *print_text(const dvk_allocator *allocator, const char *format, ...) {
     enum { TEXT_SIZE = 1024 };
-    char *text = malloc(TEXT_SIZE);
+    char *text = dvk_allocate(allocator, TEXT_SIZE);
     va_list arguments;
     va_start(arguments, format);
     if (text)
@@ -233,17 +232,20 @@ static dvk_result print_texts(const original *o, dvk_dino_texts *texts) {
              "\"image_size\": %u, \"layer_norm_eps\": 1e-6, \"hidden_act\": \"gelu\", \"qkv_bias\": %s",
              width, o->blocks, width / HEAD_DIM, patch, image, s.qkv_bias ? "true" : "false");
     if (!o->dinov2)
-        texts->config = print_text("{\"architectures\": [\"ViTModel\"], \"model_type\": \"vit\", "
+        texts->config = print_text(texts->allocator,
+                                   "{\"architectures\": [\"ViTModel\"], \"model_type\": \"vit\", "
                                    "\"intermediate_size\": %u, %s}",
                                    (unsigned)s.mlp, common);
     else
-        texts->config = print_text("{\"architectures\": [\"Dinov2%sModel\"], \"model_type\": \"dinov2%s\", "
+        texts->config = print_text(texts->allocator,
+                                   "{\"architectures\": [\"Dinov2%sModel\"], \"model_type\": \"dinov2%s\", "
                                    "\"num_register_tokens\": %u, \"mlp_ratio\": %u, \"use_swiglu_ffn\": %s, %s}",
                                    s.registers ? "WithRegisters" : "", s.registers ? "_with_registers" : "",
                                    (unsigned)s.registers, (unsigned)ratio, s.swiglu ? "true" : "false", common);
     /* DINOv2's position tables are those of 518 pixels, but it is evaluated at 224 as well. */
     const unsigned crop = o->dinov2 && image > 224 ? 224 : image;
-    texts->preprocessor = print_text("{\"image_processor_type\": \"BitImageProcessor\", \"do_resize\": true, "
+    texts->preprocessor = print_text(texts->allocator,
+                                     "{\"image_processor_type\": \"BitImageProcessor\", \"do_resize\": true, "
                                      "\"size\": {\"shortest_edge\": %u}, \"resample\": 3, \"do_center_crop\": true, "
                                      "\"crop_size\": {\"height\": %u, \"width\": %u}, \"do_rescale\": true, "
                                      "\"rescale_factor\": 0.00392156862745098, \"do_normalize\": true, "
@@ -305,14 +307,14 @@ dvk_result dvk_dino_names(const char *path, dvk_tensor_list *tensors, dvk_dino_t
     if (!blocks)
         return underivable(&o, "it has no blocks");
     /* A fused tensor becomes three. */
-    dvk_result result =
-        dvk_tensor_list_allocate(tensors->count * 3, tensors->count * 3 * MAX_NAME, &o.renamed, &o.names, error);
+    dvk_result result = dvk_tensor_list_allocate(tensors->allocator, tensors->count * 3, tensors->count * 3 * MAX_NAME,
+                                                 &o.renamed, &o.names, error);
     o.renamed.count = 0;
     for (size_t i = 0; i < tensors->count && result == DVK_OK; i++)
         result = rename_tensor(&o, &tensors->tensors[i]);
     if (result == DVK_OK)
         result = dvk_tensor_list_sort(&o.renamed, path, error);
-    dvk_dino_texts printed = {0};
+    dvk_dino_texts printed = {.allocator = tensors->allocator};
     if (result == DVK_OK)
         result = print_texts(&o, &printed);
     if (result != DVK_OK) {
@@ -327,7 +329,7 @@ dvk_result dvk_dino_names(const char *path, dvk_tensor_list *tensors, dvk_dino_t
 }
 
 void dvk_dino_texts_free(dvk_dino_texts *texts) {
-    free(texts->config);
-    free(texts->preprocessor);
+    dvk_release(texts->allocator, texts->config);
+    dvk_release(texts->allocator, texts->preprocessor);
     memset(texts, 0, sizeof(*texts));
 }

@@ -5,9 +5,10 @@
 
 #include "safetensors.h"
 
-/* The configuration that such weights mean, as the hub writes it: JSON for free(), NULL for a model that has files of
- * its own. */
+/* The configuration that such weights mean, as the hub writes it: JSON, NULL for a model that has files of its own.
+ */
 typedef struct dvk_dino_texts {
+    const dvk_allocator *allocator; /* the tensors' */
     char *config, *preprocessor;
 } dvk_dino_texts;
 

@@ -5,7 +5,6 @@
 #include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -21,12 +20,15 @@ dvk_result dvk_image_check_size(const dvk_image_file *file, uint64_t width, uint
     return DVK_OK;
 }
 
-dvk_result dvk_image_allocate(uint32_t width, uint32_t height, dvk_image *image, dvk_error *error) {
+dvk_result dvk_image_allocate(const dvk_allocator *allocator, uint32_t width, uint32_t height, dvk_image *image,
+                              dvk_error *error) {
     const size_t bytes = (size_t)width * height * 3; /* at most 3 * 2^28 */
-    uint8_t *pixels = malloc(bytes);
+    uint8_t *pixels = dvk_allocate(allocator, bytes);
     if (!pixels)
         return dvk_fail_memory(error, bytes);
     *image = (dvk_image){.width = width, .height = height, .pixels = pixels};
+    if (allocator)
+        image->allocator = *allocator;
     return DVK_OK;
 }
 
@@ -43,7 +45,7 @@ dvk_result dvk_image_damaged(const dvk_image_file *file, dvk_error *error, const
 void dvk_image_free(dvk_image *image) {
     if (!image)
         return;
-    free(image->pixels);
+    dvk_release(&image->allocator, image->pixels);
     *image = (dvk_image){0};
 }
 
@@ -138,8 +140,8 @@ static dvk_result turn(dvk_image *image, int orientation, dvk_error *error) {
 
     dvk_image turned;
     const bool swap = orientation >= 5;
-    const dvk_result result =
-        dvk_image_allocate(swap ? image->height : image->width, swap ? image->width : image->height, &turned, error);
+    const dvk_result result = dvk_image_allocate(&image->allocator, swap ? image->height : image->width,
+                                                 swap ? image->width : image->height, &turned, error);
     if (result != DVK_OK)
         return result;
     /* In squares, so that both the rows read and the rows written stay in the cache. */
@@ -158,19 +160,23 @@ static dvk_result turn(dvk_image *image, int orientation, dvk_error *error) {
     return DVK_OK;
 }
 
-static dvk_result check_arguments(const char *function, bool source, uint32_t flags, const dvk_image *image,
-                                  dvk_error *error) {
+static const dvk_image_params defaults;
+
+static dvk_result check_arguments(const char *function, bool source, const dvk_image_params *params,
+                                  const dvk_image *image, dvk_error *error) {
     if (!source || !image)
         return dvk_fail(error, DVK_ERROR_INVALID_ARGUMENT, "%s: the source or image is NULL", function);
-    if (flags & ~(uint32_t)DVK_IMAGE_IGNORE_ORIENTATION)
-        return dvk_fail(error, DVK_ERROR_INVALID_ARGUMENT, "%s: unknown flags in 0x%x", function, flags);
-    return DVK_OK;
+    if (params->flags & ~(uint32_t)DVK_IMAGE_IGNORE_ORIENTATION)
+        return dvk_fail(error, DVK_ERROR_INVALID_ARGUMENT, "%s: unknown flags in 0x%x", function, params->flags);
+    return dvk_check_allocator(params->allocator, function, error);
 }
 
-dvk_result dvk_image_decode(const void *bytes, size_t size, const char *name, uint32_t flags, dvk_image *image,
-                            dvk_error *error) {
-    const dvk_image_file file = {bytes, size, name ? name : "image"};
-    dvk_result result = check_arguments("dvk_image_decode", bytes || !size, flags, image, error);
+dvk_result dvk_image_decode(const void *bytes, size_t size, const char *name, const dvk_image_params *params,
+                            dvk_image *image, dvk_error *error) {
+    if (!params)
+        params = &defaults;
+    const dvk_image_file file = {params->allocator, bytes, size, name ? name : "image"};
+    dvk_result result = check_arguments("dvk_image_decode", bytes || !size, params, image, error);
     if (result == DVK_OK)
         result = check_format(file.bytes, size, file.name, error);
     if (result != DVK_OK)
@@ -195,7 +201,7 @@ dvk_result dvk_image_decode(const void *bytes, size_t size, const char *name, ui
         result = dvk_image_decode_tga(&file, &decoded, error);
         break;
     }
-    if (result == DVK_OK && !(flags & DVK_IMAGE_IGNORE_ORIENTATION))
+    if (result == DVK_OK && !(params->flags & DVK_IMAGE_IGNORE_ORIENTATION))
         result = turn(&decoded, orientation, error);
     if (result != DVK_OK) {
         dvk_image_free(&decoded);
@@ -214,12 +220,13 @@ static dvk_result fail_read(const char *path, int number, dvk_error *error) {
 }
 
 /* The whole stream, which need not be a regular file. Its start is judged before the rest is read. */
-static dvk_result read_stream(FILE *stream, const char *path, uint8_t **bytes, size_t *size, dvk_error *error) {
+static dvk_result read_stream(const dvk_allocator *allocator, FILE *stream, const char *path, uint8_t **bytes,
+                              size_t *size, dvk_error *error) {
     size_t capacity = 64 * 1024, used = 0;
     uint8_t *buffer = NULL;
     dvk_result result = DVK_OK;
     for (;;) {
-        uint8_t *larger = realloc(buffer, capacity);
+        uint8_t *larger = dvk_reallocate(allocator, buffer, used, capacity);
         if (!larger) {
             result = dvk_fail_memory(error, capacity);
             break;
@@ -245,7 +252,7 @@ static dvk_result read_stream(FILE *stream, const char *path, uint8_t **bytes, s
         capacity = capacity > MAX_FILE_BYTES / 2 ? MAX_FILE_BYTES : capacity * 2;
     }
     if (result != DVK_OK) {
-        free(buffer);
+        dvk_release(allocator, buffer);
         return result;
     }
     *bytes = buffer;
@@ -253,8 +260,10 @@ static dvk_result read_stream(FILE *stream, const char *path, uint8_t **bytes, s
     return DVK_OK;
 }
 
-dvk_result dvk_image_load(const char *path, uint32_t flags, dvk_image *image, dvk_error *error) {
-    const dvk_result checked = check_arguments("dvk_image_load", path, flags, image, error);
+dvk_result dvk_image_load(const char *path, const dvk_image_params *params, dvk_image *image, dvk_error *error) {
+    if (!params)
+        params = &defaults;
+    const dvk_result checked = check_arguments("dvk_image_load", path, params, image, error);
     if (checked != DVK_OK)
         return checked;
     struct stat status;
@@ -267,11 +276,11 @@ dvk_result dvk_image_load(const char *path, uint32_t flags, dvk_image *image, dv
         return fail_read(path, errno, error);
     uint8_t *bytes;
     size_t size;
-    dvk_result result = read_stream(stream, path, &bytes, &size, error);
+    dvk_result result = read_stream(params->allocator, stream, path, &bytes, &size, error);
     fclose(stream);
     if (result != DVK_OK)
         return result;
-    result = dvk_image_decode(bytes, size, path, flags, image, error);
-    free(bytes);
+    result = dvk_image_decode(bytes, size, path, params, image, error);
+    dvk_release(params->allocator, bytes);
     return result;
 }

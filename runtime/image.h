@@ -2,11 +2,12 @@
 #ifndef DVK_IMAGE_H_
 #define DVK_IMAGE_H_
 
-#include "error.h"
+#include "memory.h"
 
 #define DVK_IMAGE_MAX_EDGE 16384
 
 typedef struct dvk_image_file {
+    const dvk_allocator *allocator;
     const uint8_t *bytes;
     size_t size;
     const char *name; /* for messages */
@@ -15,7 +16,8 @@ typedef struct dvk_image_file {
 /* Checks the dimensions that a header tells (64-bit, so that the caller needs no checks before) and, if they are fine,
  * allocates the pixels. Call it only when the file is known to be long enough to fill them. */
 dvk_result dvk_image_check_size(const dvk_image_file *file, uint64_t width, uint64_t height, dvk_error *error);
-dvk_result dvk_image_allocate(uint32_t width, uint32_t height, dvk_image *image, dvk_error *error);
+dvk_result dvk_image_allocate(const dvk_allocator *allocator, uint32_t width, uint32_t height, dvk_image *image,
+                              dvk_error *error);
 
 /* BAD_FILE: "NAME is damaged or truncated: FORMAT...". */
 dvk_result dvk_image_damaged(const dvk_image_file *file, dvk_error *error, const char *format, ...) DVK_PRINTF(3, 4);
@@ -37,8 +39,10 @@ int dvk_xmp_orientation(const uint8_t *bytes, size_t size);
 
 /* image_stb.c: the only places where stb_image's code runs. */
 
-/* A JPEG file to RGB; NULL with *reason (static text) on failure. The caller has checked the headers. */
-uint8_t *dvk_stb_jpeg(const uint8_t *bytes, int size, int *width, int *height, const char **reason);
+/* A JPEG file to RGB of the allocator's; NULL with *reason (static text; "outofmem" where there is no memory) on
+ * failure. The caller has checked the headers. */
+uint8_t *dvk_stb_jpeg(const dvk_allocator *allocator, const uint8_t *bytes, int size, int *width, int *height,
+                      const char **reason);
 /* A zlib stream of which the checksum is not checked; false unless it gives exactly target_size bytes. */
 bool dvk_stb_inflate(const uint8_t *bytes, int size, uint8_t *target, int target_size);
 

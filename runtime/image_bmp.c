@@ -138,7 +138,7 @@ dvk_result dvk_image_decode_bmp(const dvk_image_file *file, dvk_image *image, dv
     bmp b = {.file = file};
     dvk_result result = read_header(&b, error);
     if (result == DVK_OK)
-        result = dvk_image_allocate(b.width, b.height, image, error);
+        result = dvk_image_allocate(file->allocator, b.width, b.height, image, error);
     if (result != DVK_OK)
         return result;
     for (uint32_t y = 0; y < b.height; y++) {

@@ -281,12 +281,14 @@ dvk_result dvk_image_decode_jpeg(const dvk_image_file *file, dvk_image *image, i
 
     int width, height;
     const char *reason;
-    uint8_t *pixels = dvk_stb_jpeg(file->bytes, (int)file->size, &width, &height, &reason);
+    uint8_t *pixels = dvk_stb_jpeg(file->allocator, file->bytes, (int)file->size, &width, &height, &reason);
     if (!pixels && reason && !strcmp(reason, "outofmem"))
         return dvk_fail_memory(error, (size_t)info.width * info.height * 3);
     if (!pixels)
         return dvk_image_damaged(file, error, "the JPEG's data cannot be decoded (%s)", reason ? reason : "unknown");
     *image = (dvk_image){.width = (uint32_t)width, .height = (uint32_t)height, .pixels = pixels};
+    if (file->allocator)
+        image->allocator = *file->allocator;
     *orientation = info.exif ? info.exif : info.xmp ? info.xmp : 1;
     return DVK_OK;
 }

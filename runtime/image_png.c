@@ -200,7 +200,7 @@ static uint64_t filtered_bytes(const png *p) {
 static dvk_result inflate_data(const png *p, uint8_t *filtered, size_t bytes, dvk_error *error) {
     if (p->data_bytes < 6) /* two bytes of header, four of checksum */
         return dvk_image_damaged(p->file, error, "the PNG has only %zu bytes of image data", p->data_bytes);
-    uint8_t *joined = malloc(p->data_bytes);
+    uint8_t *joined = dvk_allocate(p->file->allocator, p->data_bytes);
     if (!joined)
         return dvk_fail_memory(error, p->data_bytes);
     size_t size = 0;
@@ -216,7 +216,7 @@ static dvk_result inflate_data(const png *p, uint8_t *filtered, size_t bytes, dv
         result = dvk_image_damaged(p->file, error, "the PNG's image data does not decompress to %zu bytes", bytes);
     else if (adler32_of(filtered, bytes) != dvk_big32(joined + size - 4))
         result = dvk_image_damaged(p->file, error, "the checksum of the PNG's image data is wrong");
-    free(joined);
+    dvk_release(p->file->allocator, joined);
     return result;
 }
 
@@ -323,16 +323,16 @@ dvk_result dvk_image_decode_png(const dvk_image_file *file, dvk_image *image, in
                         "%s: expected a PNG that unpacks to less than 2 GiB, found %llu bytes; make it smaller",
                         file->name, (unsigned long long)bytes);
 
-    uint8_t *filtered = malloc((size_t)bytes);
+    uint8_t *filtered = dvk_allocate(file->allocator, (size_t)bytes);
     if (!filtered)
         return dvk_fail_memory(error, (size_t)bytes);
     dvk_image decoded = {0};
     result = inflate_data(&p, filtered, (size_t)bytes, error);
     if (result == DVK_OK)
-        result = dvk_image_allocate(p.width, p.height, &decoded, error);
+        result = dvk_image_allocate(file->allocator, p.width, p.height, &decoded, error);
     if (result == DVK_OK)
         result = unpack(&p, filtered, &decoded, error);
-    free(filtered);
+    dvk_release(file->allocator, filtered);
     if (result != DVK_OK) {
         dvk_image_free(&decoded);
         return result;

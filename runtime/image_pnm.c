@@ -5,7 +5,6 @@
 #include "image.h"
 
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 typedef struct reader {
@@ -145,17 +144,17 @@ dvk_result dvk_image_decode_pnm(const dvk_image_file *file, dvk_image *image, dv
         return dvk_image_damaged(file, error, "a P%d of %ux%u pixels needs at least %llu bytes of samples, found %zu",
                                  p.kind, p.width, p.height, (unsigned long long)least_bytes(&p), left);
 
-    uint8_t *table = malloc((size_t)p.maximum + 1);
+    uint8_t *table = dvk_allocate(file->allocator, (size_t)p.maximum + 1);
     if (!table)
         return dvk_fail_memory(error, (size_t)p.maximum + 1);
     dvk_image decoded = {0};
-    result = dvk_image_allocate(p.width, p.height, &decoded, error);
+    result = dvk_image_allocate(file->allocator, p.width, p.height, &decoded, error);
     if (result == DVK_OK) {
         fill_table(&p, table);
         result =
             p.kind == 1 || p.kind == 4 ? unpack_bits(&p, &decoded, error) : unpack_samples(&p, table, &decoded, error);
     }
-    free(table);
+    dvk_release(file->allocator, table);
     if (result == DVK_OK)
         *image = decoded;
     else

@@ -113,7 +113,7 @@ dvk_result dvk_image_decode_tga(const dvk_image_file *file, dvk_image *image, dv
         return dvk_image_damaged(file, error, "a TGA of %ux%u has %zu pixels, found %zu", t.width, t.height, pixels,
                                  found);
 
-    result = dvk_image_allocate(t.width, t.height, image, error);
+    result = dvk_image_allocate(file->allocator, t.width, t.height, image, error);
     if (result != DVK_OK)
         return result;
     if (t.rle)

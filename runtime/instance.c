@@ -1,6 +1,5 @@
 #include "context.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #define VALIDATION_LAYER "VK_LAYER_KHRONOS_validation"
@@ -14,34 +13,40 @@ static VKAPI_ATTR VkBool32 VKAPI_CALL report_validation(VkDebugUtilsMessageSever
     return VK_FALSE;
 }
 
-static bool has_layer(const dvk_instance *instance, const char *name) {
-    bool found = false;
+static dvk_result find_layer(const dvk_instance *instance, const char *name, bool *found, dvk_error *error) {
     uint32_t count = 0;
-    if (instance->vk.vkEnumerateInstanceLayerProperties(&count, NULL) != VK_SUCCESS || !count)
-        return false;
-    VkLayerProperties *layers = calloc(count, sizeof(*layers));
-    VkResult result = layers ? instance->vk.vkEnumerateInstanceLayerProperties(&count, layers) : VK_INCOMPLETE;
-    if (result == VK_SUCCESS || result == VK_INCOMPLETE)
-        for (uint32_t i = 0; layers && i < count; i++)
-            found |= strcmp(layers[i].layerName, name) == 0;
-    free(layers);
-    return found;
+    *found = false;
+    VkResult result = instance->vk.vkEnumerateInstanceLayerProperties(&count, NULL);
+    if (result != VK_SUCCESS || !count)
+        return dvk_check_vulkan(result, "vkEnumerateInstanceLayerProperties", error);
+    VkLayerProperties *layers = dvk_allocate_zeroed(instance->allocator, count, sizeof(*layers));
+    if (!layers)
+        return dvk_fail_memory(error, count * sizeof(*layers));
+    result = instance->vk.vkEnumerateInstanceLayerProperties(&count, layers);
+    if (result == VK_INCOMPLETE) /* one was installed between the two calls */
+        result = VK_SUCCESS;
+    for (uint32_t i = 0; result == VK_SUCCESS && i < count; i++)
+        *found |= strcmp(layers[i].layerName, name) == 0;
+    dvk_release(instance->allocator, layers);
+    return dvk_check_vulkan(result, "vkEnumerateInstanceLayerProperties", error);
 }
 
-/* The drivers' own extensions and, with a layer name, that layer's. */
-static bool has_extension(const dvk_instance *instance, const char *layer, const char *name) {
-    bool found = false;
+static dvk_result find_extension(const dvk_instance *instance, const char *name, bool *found, dvk_error *error) {
     uint32_t count = 0;
-    if (instance->vk.vkEnumerateInstanceExtensionProperties(layer, &count, NULL) != VK_SUCCESS || !count)
-        return false;
-    VkExtensionProperties *extensions = calloc(count, sizeof(*extensions));
-    VkResult result =
-        extensions ? instance->vk.vkEnumerateInstanceExtensionProperties(layer, &count, extensions) : VK_INCOMPLETE;
-    if (result == VK_SUCCESS || result == VK_INCOMPLETE)
-        for (uint32_t i = 0; extensions && i < count; i++)
-            found |= strcmp(extensions[i].extensionName, name) == 0;
-    free(extensions);
-    return found;
+    *found = false;
+    VkResult result = instance->vk.vkEnumerateInstanceExtensionProperties(NULL, &count, NULL);
+    if (result != VK_SUCCESS || !count)
+        return dvk_check_vulkan(result, "vkEnumerateInstanceExtensionProperties", error);
+    VkExtensionProperties *extensions = dvk_allocate_zeroed(instance->allocator, count, sizeof(*extensions));
+    if (!extensions)
+        return dvk_fail_memory(error, count * sizeof(*extensions));
+    result = instance->vk.vkEnumerateInstanceExtensionProperties(NULL, &count, extensions);
+    if (result == VK_INCOMPLETE)
+        result = VK_SUCCESS;
+    for (uint32_t i = 0; result == VK_SUCCESS && i < count; i++)
+        *found |= strcmp(extensions[i].extensionName, name) == 0;
+    dvk_release(instance->allocator, extensions);
+    return dvk_check_vulkan(result, "vkEnumerateInstanceExtensionProperties", error);
 }
 
 static dvk_result create_instance(bool validation, const dvk_log *log, dvk_instance *instance, dvk_error *error) {
@@ -50,9 +55,15 @@ static dvk_result create_instance(bool validation, const dvk_log *log, dvk_insta
         return dvk_fail(error, DVK_ERROR_NO_VULKAN,
                         "the Vulkan loader knows Vulkan %u.%u only; 1.1 is needed: update the package libvulkan1",
                         VK_API_VERSION_MAJOR(version), VK_API_VERSION_MINOR(version));
-    if (validation && !has_layer(instance, VALIDATION_LAYER))
-        return dvk_fail(error, DVK_ERROR_UNSUPPORTED,
-                        VALIDATION_LAYER " is not installed; install the package vulkan-validationlayers");
+    dvk_result status = DVK_OK;
+    bool found = true;
+    if (validation)
+        status = find_layer(instance, VALIDATION_LAYER, &found, error);
+    if (status == DVK_OK && !found)
+        status = dvk_fail(error, DVK_ERROR_UNSUPPORTED,
+                          VALIDATION_LAYER " is not installed; install the package vulkan-validationlayers");
+    if (status != DVK_OK)
+        return status;
 
     const char *extensions[3];
     uint32_t extension_count = 0;
@@ -63,7 +74,10 @@ static dvk_result create_instance(bool validation, const dvk_log *log, dvk_insta
     }
 #ifdef VK_KHR_portability_enumeration
     /* MoltenVK is listed only to those who ask for it. */
-    if (has_extension(instance, NULL, VK_KHR_PORTABILITY_ENUMERATION_EXTENSION_NAME)) {
+    status = find_extension(instance, VK_KHR_PORTABILITY_ENUMERATION_EXTENSION_NAME, &found, error);
+    if (status != DVK_OK)
+        return status;
+    if (found) {
         extensions[extension_count++] = VK_KHR_PORTABILITY_ENUMERATION_EXTENSION_NAME;
         flags |= VK_INSTANCE_CREATE_ENUMERATE_PORTABILITY_BIT_KHR;
     }
@@ -101,7 +115,7 @@ static dvk_result create_instance(bool validation, const dvk_log *log, dvk_insta
         .enabledExtensionCount = extension_count,
         .ppEnabledExtensionNames = extensions,
     };
-    VkResult result = instance->vk.vkCreateInstance(&info, NULL, &instance->handle);
+    VkResult result = instance->vk.vkCreateInstance(&info, instance->vulkan_allocator, &instance->handle);
     if (result == VK_ERROR_INCOMPATIBLE_DRIVER)
         return dvk_fail(error, DVK_ERROR_NO_VULKAN,
                         "no Vulkan driver on this machine: install your GPU's, or the software driver of the package "
@@ -110,21 +124,24 @@ static dvk_result create_instance(bool validation, const dvk_log *log, dvk_insta
         return dvk_fail(error, DVK_ERROR_OUT_OF_HOST_MEMORY,
                         "vkCreateInstance: the Vulkan loader is out of memory, or a driver's manifest (a .json file in "
                         "vulkan/icd.d or in VK_DRIVER_FILES) is damaged: VK_LOADER_DEBUG=all tells which");
-    dvk_result status = dvk_check_vulkan(result, "vkCreateInstance", error);
+    status = dvk_check_vulkan(result, "vkCreateInstance", error);
     if (status != DVK_OK)
         return status;
     status = dvk_load_instance_table(&instance->vk, instance->vk.get_instance_proc_addr, instance->handle, error);
     if (status != DVK_OK)
         return status;
     if (validation && instance->vk.create_messenger)
-        status =
-            dvk_check_vulkan(instance->vk.create_messenger(instance->handle, &messenger, NULL, &instance->messenger),
-                             "vkCreateDebugUtilsMessengerEXT", error);
+        status = dvk_check_vulkan(instance->vk.create_messenger(instance->handle, &messenger,
+                                                                instance->vulkan_allocator, &instance->messenger),
+                                  "vkCreateDebugUtilsMessengerEXT", error);
     return status;
 }
 
-dvk_result dvk_instance_open(bool validation, const dvk_log *log, dvk_instance *instance, dvk_error *error) {
+dvk_result dvk_instance_open(bool validation, const dvk_log *log, const dvk_allocator *allocator,
+                             const VkAllocationCallbacks *vulkan_allocator, dvk_instance *instance, dvk_error *error) {
     memset(instance, 0, sizeof(*instance));
+    instance->allocator = allocator;
+    instance->vulkan_allocator = vulkan_allocator;
     PFN_vkGetInstanceProcAddr get_instance_proc_addr = NULL;
     dvk_result status = dvk_open_loader(&instance->library, &get_instance_proc_addr, error);
     if (status != DVK_OK)
@@ -139,9 +156,9 @@ dvk_result dvk_instance_open(bool validation, const dvk_log *log, dvk_instance *
 
 void dvk_instance_close(dvk_instance *instance) {
     if (instance->messenger && instance->vk.destroy_messenger)
-        instance->vk.destroy_messenger(instance->handle, instance->messenger, NULL);
+        instance->vk.destroy_messenger(instance->handle, instance->messenger, instance->vulkan_allocator);
     if (instance->handle && instance->vk.vkDestroyInstance)
-        instance->vk.vkDestroyInstance(instance->handle, NULL);
+        instance->vk.vkDestroyInstance(instance->handle, instance->vulkan_allocator);
     dvk_close_loader(instance->library);
     memset(instance, 0, sizeof(*instance));
 }

@@ -20,7 +20,9 @@ dvk_quoted dvk_quote(const char *text) {
     return quoted;
 }
 
-dvk_result dvk_json_parse_object(const void *bytes, size_t size, const char *path, json_t **object, dvk_error *error) {
+dvk_result dvk_json_parse_object(const dvk_allocator *allocator, const void *bytes, size_t size, const char *path,
+                                 json_t **object, dvk_error *error) {
+    (void)allocator; /* Jansson has one for the whole process */
     json_error_t reason;
     /* Jansson refuses a NULL buffer even where the size is 0. */
     json_t *root = json_loadb(size ? bytes : "", size, JSON_REJECT_DUPLICATES, &reason);

@@ -4,11 +4,12 @@
 
 #include <jansson.h>
 
-#include "error.h"
+#include "memory.h"
 
 /* Parses an object: strict JSON, UTF-8, no duplicate keys, integers within 64 bits, at most 2048 levels deep. The
  * caller releases it with json_decref(). `path` is for messages, here and below. */
-dvk_result dvk_json_parse_object(const void *bytes, size_t size, const char *path, json_t **object, dvk_error *error);
+dvk_result dvk_json_parse_object(const dvk_allocator *allocator, const void *bytes, size_t size, const char *path,
+                                 json_t **object, dvk_error *error);
 
 /* Text from a file, made fit for a message: control characters become '?', and what is too long ends in "...". */
 typedef struct dvk_quoted {

@@ -3,7 +3,6 @@
 #include "config.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 
 static const char *dtype_name(dvk_dtype dtype) {
     switch (dtype) {
@@ -75,16 +74,27 @@ dvk_result dvk_model_load(dvk_context *context, const dvk_model_params *params, 
         params->precision != DVK_PRECISION_FP16 && params->precision != DVK_PRECISION_INT8)
         return dvk_fail(error, DVK_ERROR_INVALID_ARGUMENT, "dvk_model_load: %d is no dvk_precision",
                         (int)params->precision);
-    dvk_checkpoint checkpoint;
-    dvk_result status = dvk_checkpoint_open(params, &checkpoint, error);
+    dvk_result status = dvk_check_allocator(params->allocator, "dvk_model_load", error);
     if (status != DVK_OK)
         return status;
-    dvk_model *model = calloc(1, sizeof(*model));
+    dvk_allocator allocator = {0};
+    if (context)
+        allocator = context->allocator;
+    else if (params->allocator)
+        allocator = *params->allocator;
+    dvk_model_params own = *params;
+    own.allocator = &allocator;
+    dvk_checkpoint checkpoint;
+    status = dvk_checkpoint_open(&own, &checkpoint, error);
+    if (status != DVK_OK)
+        return status;
+    dvk_model *model = dvk_allocate_zeroed(&allocator, 1, sizeof(*model));
     if (!model) {
         dvk_checkpoint_close(&checkpoint);
         return dvk_fail_memory(error, sizeof(*model));
     }
     model->context = context;
+    model->allocator = allocator;
     model->config = checkpoint.config;
     model->preprocess = checkpoint.preprocess;
     status =
@@ -95,7 +105,7 @@ dvk_result dvk_model_load(dvk_context *context, const dvk_model_params *params, 
     }
     dvk_checkpoint_close(&checkpoint);
     if (status != DVK_OK) {
-        free(model);
+        dvk_release(&allocator, model);
         return status;
     }
     *model_out = model;
@@ -105,9 +115,10 @@ dvk_result dvk_model_load(dvk_context *context, const dvk_model_params *params, 
 void dvk_model_destroy(dvk_model **model) {
     if (!model || !*model)
         return;
-    dvk_weights_destroy((*model)->context, &(*model)->weights);
-    dvk_config_free(&(*model)->config);
-    free(*model);
+    const dvk_allocator allocator = (*model)->allocator;
+    dvk_weights_destroy((*model)->context, &allocator, &(*model)->weights);
+    dvk_config_free(&allocator, &(*model)->config);
+    dvk_release(&allocator, *model);
     *model = NULL;
 }
 
@@ -142,6 +153,6 @@ dvk_result dvk_preprocess(const dvk_model *model, const dvk_preprocess_params *p
     if (params->order != DVK_RESIZE_NEWEST && params->order != DVK_RESIZE_CLASSIC)
         return dvk_fail(error, DVK_ERROR_INVALID_ARGUMENT, "dvk_preprocess: %d is no dvk_resize_order",
                         (int)params->order);
-    return dvk_preprocess_image(&model->preprocess, params->width, params->height, params->order, image, pixel_values,
-                                resized, error);
+    return dvk_preprocess_image(&model->allocator, &model->preprocess, params->width, params->height, params->order,
+                                image, pixel_values, resized, error);
 }

@@ -1,7 +1,6 @@
 #include "model_files.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "shards.h"
@@ -93,7 +92,8 @@ static dvk_result set_text(const void *bytes, size_t size, const char *path, dvk
 
 /* Maps a file for as long as `files` is open. */
 static dvk_result map(dvk_model_files *files, const char *path, dvk_mapping *mapping, dvk_error *error) {
-    dvk_mapping *grown = realloc(files->mappings, (files->mapping_count + 1) * sizeof(dvk_mapping));
+    dvk_mapping *grown = dvk_reallocate(files->allocator, files->mappings, files->mapping_count * sizeof(dvk_mapping),
+                                        (files->mapping_count + 1) * sizeof(dvk_mapping));
     if (!grown)
         return dvk_fail_memory(error, (files->mapping_count + 1) * sizeof(dvk_mapping));
     files->mappings = grown;
@@ -109,16 +109,16 @@ static dvk_result map_text(dvk_model_files *files, const char *path, dvk_model_t
     return result == DVK_OK ? set_text(mapping.data, mapping.size, path, text, error) : result;
 }
 
-static dvk_result parse_weights(const void *bytes, size_t size, const char *path, dvk_tensor_list *tensors,
-                                dvk_error *error) {
+static dvk_result parse_weights(const dvk_allocator *allocator, const void *bytes, size_t size, const char *path,
+                                dvk_tensor_list *tensors, dvk_error *error) {
     if (dvk_torch_detect(bytes, size))
-        return dvk_torch_parse(bytes, size, path, tensors, error);
-    return dvk_safetensors_parse(bytes, size, path, tensors, error);
+        return dvk_torch_parse(allocator, bytes, size, path, tensors, error);
+    return dvk_safetensors_parse(allocator, bytes, size, path, tensors, error);
 }
 
 static dvk_result read_shards(const dvk_shards *shards, const char *index, dvk_model_files *files,
                               dvk_tensor_list *tensors, dvk_error *error) {
-    dvk_tensor_list *parts = calloc(shards->count, sizeof(*parts));
+    dvk_tensor_list *parts = dvk_allocate_zeroed(files->allocator, shards->count, sizeof(*parts));
     if (!parts)
         return dvk_fail_memory(error, shards->count * sizeof(*parts));
     dvk_result result = DVK_OK;
@@ -128,13 +128,13 @@ static dvk_result read_shards(const dvk_shards *shards, const char *index, dvk_m
         snprintf(path, sizeof(path), "%.*s%s", (int)directory_length(index), index, shards->files[i]);
         result = map(files, path, &mapping, error);
         if (result == DVK_OK)
-            result = parse_weights(mapping.data, mapping.size, path, &parts[i], error);
+            result = parse_weights(files->allocator, mapping.data, mapping.size, path, &parts[i], error);
     }
     if (result == DVK_OK)
         result = dvk_shards_join(shards, parts, index, tensors, error);
     for (size_t i = 0; i < shards->count; i++)
         dvk_tensor_list_free(&parts[i]);
-    free(parts);
+    dvk_release(files->allocator, parts);
     return result;
 }
 
@@ -148,7 +148,7 @@ static dvk_result read_weights(const char *path, dvk_model_files *files, dvk_ten
         if (weights.size > CONFIG_LIMIT)
             return dvk_fail(error, DVK_ERROR_BAD_FILE, "%s has %zu bytes, more than the %u that an index may have",
                             path, weights.size, CONFIG_LIMIT);
-        result = dvk_shards_parse(weights.data, weights.size, path, &shards, error);
+        result = dvk_shards_parse(files->allocator, weights.data, weights.size, path, &shards, error);
         if (result != DVK_OK)
             return result;
         result = read_shards(&shards, path, files, tensors, error);
@@ -160,7 +160,7 @@ static dvk_result read_weights(const char *path, dvk_model_files *files, dvk_ten
                         "%s is no model: expected a directory, a .safetensors file or what torch.save writes (.pth, "
                         ".bin)",
                         path);
-    return parse_weights(weights.data, weights.size, path, tensors, error);
+    return parse_weights(files->allocator, weights.data, weights.size, path, tensors, error);
 }
 
 /* The configurations that the weights imply; `found` says whether they do. */
@@ -177,7 +177,7 @@ static dvk_result imply_texts(const char *path, dvk_model_files *files, dvk_tens
 }
 
 static dvk_result open_path(const char *path, dvk_model_files *files, dvk_tensor_list *tensors, dvk_error *error) {
-    paths *located = malloc(sizeof(*located));
+    paths *located = dvk_allocate(files->allocator, sizeof(*located));
     if (!located)
         return dvk_fail_memory(error, sizeof(*located));
     bool implied = false;
@@ -192,7 +192,7 @@ static dvk_result open_path(const char *path, dvk_model_files *files, dvk_tensor
         result = map_text(files, located->config, &files->config, error);
     if (result == DVK_OK && !implied)
         result = map_text(files, located->preprocessor, &files->preprocessor, error);
-    free(located);
+    dvk_release(files->allocator, located);
     return result;
 }
 
@@ -208,12 +208,12 @@ static dvk_result open_memory(const dvk_model_params *params, const char *name, 
     if (result != DVK_OK)
         return result;
     snprintf(path, sizeof(path), "%s: model.safetensors", name);
-    return parse_weights(params->safetensors, params->safetensors_size, path, tensors, error);
+    return parse_weights(files->allocator, params->safetensors, params->safetensors_size, path, tensors, error);
 }
 
 dvk_result dvk_model_files_open(const dvk_model_params *params, const char *name, dvk_model_files *files,
                                 dvk_tensor_list *tensors, dvk_error *error) {
-    dvk_model_files opened = {0};
+    dvk_model_files opened = {.allocator = params->allocator};
     *tensors = (dvk_tensor_list){0};
     dvk_result result = params->path ? open_path(params->path, &opened, tensors, error)
                                      : open_memory(params, name, &opened, tensors, error);
@@ -229,7 +229,7 @@ dvk_result dvk_model_files_open(const dvk_model_params *params, const char *name
 void dvk_model_files_close(dvk_model_files *files) {
     for (size_t i = 0; i < files->mapping_count; i++)
         dvk_unmap_file(&files->mappings[i]);
-    free(files->mappings);
+    dvk_release(files->allocator, files->mappings);
     dvk_dino_texts_free(&files->texts);
     memset(files, 0, sizeof(*files));
 }

@@ -16,6 +16,7 @@ typedef struct dvk_model_text {
 } dvk_model_text;
 
 typedef struct dvk_model_files {
+    const dvk_allocator *allocator;      /* must outlive it */
     dvk_model_text config, preprocessor; /* JSON */
 
     /* what holds the memory; private to model_files.c */
@@ -24,10 +25,10 @@ typedef struct dvk_model_files {
     dvk_dino_texts texts; /* made up where the weights come without configuration */
 } dvk_model_files;
 
-/* params->path or the three memory blocks; the other fields are ignored. A directory's weights are the first of
- * model.safetensors, model.safetensors.index.json, pytorch_model.bin and pytorch_model.bin.index.json. `name` is what
- * messages call a model in memory. The tensors point into what `files` holds: free them with dvk_tensor_list_free() and
- * close the files after.
+/* params->path or the three memory blocks, and the allocator; the other fields are ignored. A directory's weights are
+ * the first of model.safetensors, model.safetensors.index.json, pytorch_model.bin and pytorch_model.bin.index.json.
+ * `name` is what messages call a model in memory. The tensors point into what `files` holds: free them with
+ * dvk_tensor_list_free() and close the files after.
  */
 dvk_result dvk_model_files_open(const dvk_model_params *params, const char *name, dvk_model_files *files,
                                 dvk_tensor_list *tensors, dvk_error *error);

@@ -3,7 +3,6 @@
 #include "commands.h"
 #include "session.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 static void record_barrier(const dvk_session *session, VkCommandBuffer commands, VkPipelineStageFlags before,
@@ -64,7 +63,8 @@ static void record_guard(const dvk_session *session, VkCommandBuffer commands, u
 static dvk_result record_submission(dvk_session *session, dvk_pass *pass, dvk_position from, dvk_position to,
                                     dvk_error *error) {
     dvk_context *context = session->model->context;
-    VkCommandBuffer *longer = realloc(pass->commands, (pass->count + 1) * sizeof(*longer));
+    VkCommandBuffer *longer = dvk_reallocate(&context->allocator, pass->commands, pass->count * sizeof(*longer),
+                                             (pass->count + 1) * sizeof(*longer));
     if (!longer)
         return dvk_fail_memory(error, (pass->count + 1) * sizeof(*longer));
     pass->commands = longer;
@@ -90,7 +90,7 @@ static dvk_result record_submission(dvk_session *session, dvk_pass *pass, dvk_po
 static void free_commands(dvk_context *context, dvk_pass *pass) {
     if (pass->count)
         context->vk.vkFreeCommandBuffers(context->device, context->command_pool, pass->count, pass->commands);
-    free(pass->commands);
+    dvk_release(&context->allocator, pass->commands);
 }
 
 dvk_result dvk_pass_record(dvk_session *session, dvk_error *error) {

@@ -3,7 +3,6 @@
  * size bounds the reader's. */
 #include "pickle.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "json.h"
@@ -71,6 +70,7 @@ typedef struct values {
 } values;
 
 typedef struct machine {
+    const dvk_allocator *allocator;
     const uint8_t *next, *start, *end;
     const dvk_pickle_global *globals;
     size_t global_count;
@@ -116,7 +116,8 @@ static bool reserve(machine *m, values *list, uint32_t count) {
     uint32_t capacity = list->capacity ? list->capacity : 16;
     while (capacity < count)
         capacity *= 2; /* far from overflow: counts are bounded by PICKLE_LIMIT */
-    dvk_pickle_value *items = realloc(list->items, capacity * sizeof(*items));
+    dvk_pickle_value *items =
+        dvk_reallocate(m->allocator, list->items, list->count * sizeof(*items), capacity * sizeof(*items));
     if (!items) {
         m->result = dvk_fail_memory(m->error, capacity * sizeof(*items));
         return false;
@@ -159,7 +160,7 @@ static bool pop_mark(machine *m, uint32_t *first) {
 }
 
 static dvk_pickle_object *new_object(machine *m) {
-    dvk_pickle_object *object = calloc(1, sizeof(*object));
+    dvk_pickle_object *object = dvk_allocate_zeroed(m->allocator, 1, sizeof(*object));
     if (!object) {
         m->result = dvk_fail_memory(m->error, sizeof(*object));
         return NULL;
@@ -178,7 +179,7 @@ static bool move_values(machine *m, uint32_t first, dvk_pickle_object *object) {
         return damaged(m, "a container is too large");
     if (!object->items && count < 16) {
         /* Exactly: most containers are tuples of a few values. */
-        object->items = malloc(count * sizeof(dvk_pickle_value));
+        object->items = dvk_allocate(m->allocator, count * sizeof(dvk_pickle_value));
         if (!object->items) {
             m->result = dvk_fail_memory(m->error, count * sizeof(dvk_pickle_value));
             return false;
@@ -577,39 +578,45 @@ static bool run(machine *m) {
     return damaged(m, "it does not stop");
 }
 
-static void free_objects(dvk_pickle_object *object) {
+static void free_objects(const dvk_allocator *allocator, dvk_pickle_object *object) {
     while (object) {
         dvk_pickle_object *next = object->next;
-        free(object->items);
-        free(object);
+        dvk_release(allocator, object->items);
+        dvk_release(allocator, object);
         object = next;
     }
 }
 
-dvk_result dvk_pickle_read(const void *bytes, size_t size, const dvk_pickle_global *globals, size_t global_count,
-                           const char *path, dvk_pickle *pickle, dvk_error *error) {
+dvk_result dvk_pickle_read(const dvk_allocator *allocator, const void *bytes, size_t size,
+                           const dvk_pickle_global *globals, size_t global_count, const char *path, dvk_pickle *pickle,
+                           dvk_error *error) {
     if (size > PICKLE_LIMIT)
         return dvk_fail(error, DVK_ERROR_UNSUPPORTED, "%s: the pickle has %zu bytes, at most %u can be read", path,
                         size, PICKLE_LIMIT);
     if (size < 2 || *(const uint8_t *)bytes != OP_PROTO)
         return dvk_fail(error, DVK_ERROR_BAD_FILE, "%s: the pickle does not begin as those of protocol 2 and later do",
                         path);
-    machine m = {.next = bytes, .globals = globals, .global_count = global_count, .path = path, .error = error};
+    machine m = {.allocator = allocator,
+                 .next = bytes,
+                 .globals = globals,
+                 .global_count = global_count,
+                 .path = path,
+                 .error = error};
     m.start = m.next;
     m.end = m.start + size;
     bool read = run(&m);
     if (read)
-        *pickle = (dvk_pickle){m.stack.items[0], m.objects};
+        *pickle = (dvk_pickle){allocator, m.stack.items[0], m.objects};
     else
-        free_objects(m.objects);
-    free(m.stack.items);
-    free(m.memo.items);
-    free(m.marks.items);
+        free_objects(allocator, m.objects);
+    dvk_release(allocator, m.stack.items);
+    dvk_release(allocator, m.memo.items);
+    dvk_release(allocator, m.marks.items);
     return m.result;
 }
 
 void dvk_pickle_free(dvk_pickle *pickle) {
-    free_objects(pickle->objects);
+    free_objects(pickle->allocator, pickle->objects);
     memset(pickle, 0, sizeof(*pickle));
 }
 

@@ -3,7 +3,7 @@
 #ifndef DVK_PICKLE_H_
 #define DVK_PICKLE_H_
 
-#include "error.h"
+#include "memory.h"
 
 typedef enum dvk_pickle_kind {
     DVK_PICKLE_NONE,
@@ -45,14 +45,16 @@ typedef struct dvk_pickle_global {
 } dvk_pickle_global;
 
 typedef struct dvk_pickle {
+    const dvk_allocator *allocator; /* must outlive it */
     dvk_pickle_value root;
     dvk_pickle_object *objects;
 } dvk_pickle;
 
 /* Protocols 2 to 5. Containers may contain each other in circles: never follow them without a bound. `bytes` must
  * outlive the result; `path` is for messages. */
-dvk_result dvk_pickle_read(const void *bytes, size_t size, const dvk_pickle_global *globals, size_t global_count,
-                           const char *path, dvk_pickle *pickle, dvk_error *error);
+dvk_result dvk_pickle_read(const dvk_allocator *allocator, const void *bytes, size_t size,
+                           const dvk_pickle_global *globals, size_t global_count, const char *path, dvk_pickle *pickle,
+                           dvk_error *error);
 void dvk_pickle_free(dvk_pickle *pickle);
 
 /* NULL if the value is no dictionary or has no such key; the last one where a key is repeated, as in Python. */

@@ -1,6 +1,5 @@
 #include "pipeline.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 enum { MAX_BINDINGS = 4 }; /* the least that maxPerStageDescriptorStorageBuffers may be */
@@ -48,9 +47,10 @@ static dvk_result create_layouts(dvk_context *context, dvk_pipeline *pipeline, d
         .bindingCount = pipeline->variant->binding_count,
         .pBindings = bindings,
     };
-    dvk_result status = dvk_check_vulkan(
-        context->vk.vkCreateDescriptorSetLayout(context->device, &set_info, NULL, &pipeline->set_layout),
-        "vkCreateDescriptorSetLayout", error);
+    dvk_result status =
+        dvk_check_vulkan(context->vk.vkCreateDescriptorSetLayout(context->device, &set_info, context->vulkan_allocator,
+                                                                 &pipeline->set_layout),
+                         "vkCreateDescriptorSetLayout", error);
     if (status != DVK_OK)
         return status;
     VkPushConstantRange range = {.stageFlags = VK_SHADER_STAGE_COMPUTE_BIT, .offset = 0, .size = DVK_PUSH_BYTES};
@@ -61,8 +61,9 @@ static dvk_result create_layouts(dvk_context *context, dvk_pipeline *pipeline, d
         .pushConstantRangeCount = 1,
         .pPushConstantRanges = &range,
     };
-    return dvk_check_vulkan(context->vk.vkCreatePipelineLayout(context->device, &info, NULL, &pipeline->layout),
-                            "vkCreatePipelineLayout", error);
+    return dvk_check_vulkan(
+        context->vk.vkCreatePipelineLayout(context->device, &info, context->vulkan_allocator, &pipeline->layout),
+        "vkCreatePipelineLayout", error);
 }
 
 static dvk_result create_pipeline(dvk_context *context, dvk_pipeline *pipeline, dvk_error *error) {
@@ -96,8 +97,9 @@ static dvk_result create_pipeline(dvk_context *context, dvk_pipeline *pipeline, 
         .pCode = variant->spirv,
     };
     VkShaderModule module;
-    dvk_result status = dvk_check_vulkan(context->vk.vkCreateShaderModule(context->device, &module_info, NULL, &module),
-                                         "vkCreateShaderModule", error);
+    dvk_result status = dvk_check_vulkan(
+        context->vk.vkCreateShaderModule(context->device, &module_info, context->vulkan_allocator, &module),
+        "vkCreateShaderModule", error);
     if (status != DVK_OK)
         return status;
     VkComputePipelineCreateInfo info = {
@@ -109,17 +111,17 @@ static dvk_result create_pipeline(dvk_context *context, dvk_pipeline *pipeline, 
                   .pSpecializationInfo = &specialisation},
         .layout = pipeline->layout,
     };
-    VkResult result = context->vk.vkCreateComputePipelines(context->device, context->pipeline_cache, 1, &info, NULL,
-                                                           &pipeline->handle);
-    context->vk.vkDestroyShaderModule(context->device, module, NULL);
+    VkResult result = context->vk.vkCreateComputePipelines(context->device, context->pipeline_cache, 1, &info,
+                                                           context->vulkan_allocator, &pipeline->handle);
+    context->vk.vkDestroyShaderModule(context->device, module, context->vulkan_allocator);
     return dvk_check_vulkan(result, "vkCreateComputePipelines", error);
 }
 
 static void destroy(dvk_context *context, dvk_pipeline *pipeline) {
-    context->vk.vkDestroyPipeline(context->device, pipeline->handle, NULL);
-    context->vk.vkDestroyPipelineLayout(context->device, pipeline->layout, NULL);
-    context->vk.vkDestroyDescriptorSetLayout(context->device, pipeline->set_layout, NULL);
-    free(pipeline);
+    context->vk.vkDestroyPipeline(context->device, pipeline->handle, context->vulkan_allocator);
+    context->vk.vkDestroyPipelineLayout(context->device, pipeline->layout, context->vulkan_allocator);
+    context->vk.vkDestroyDescriptorSetLayout(context->device, pipeline->set_layout, context->vulkan_allocator);
+    dvk_release(&context->allocator, pipeline);
 }
 
 dvk_result dvk_pipeline_get(dvk_context *context, const dvk_variant *variant, dvk_specialisation specialisation,
@@ -130,7 +132,7 @@ dvk_result dvk_pipeline_get(dvk_context *context, const dvk_variant *variant, dv
             *found = pipeline;
             return DVK_OK;
         }
-    dvk_pipeline *pipeline = calloc(1, sizeof(*pipeline));
+    dvk_pipeline *pipeline = dvk_allocate_zeroed(&context->allocator, 1, sizeof(*pipeline));
     if (!pipeline)
         return dvk_fail_memory(error, sizeof(*pipeline));
     pipeline->variant = variant;

@@ -2,7 +2,6 @@
 #include "plan_ops.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 /* One row an image, `offset` bytes behind the image's first. */
@@ -326,6 +325,7 @@ static void size_buffers(dvk_plan_builder *build, uint32_t patch_depth) {
 dvk_result dvk_plan_create(const dvk_plan_request *request, dvk_plan *plan, dvk_error *error) {
     const dvk_vit_config *config = request->config;
     memset(plan, 0, sizeof(*plan));
+    plan->allocator = request->allocator;
     plan->batch = request->batch;
     plan->width = request->width;
     plan->height = request->height;
@@ -370,6 +370,6 @@ dvk_result dvk_plan_create(const dvk_plan_request *request, dvk_plan *plan, dvk_
 }
 
 void dvk_plan_free(dvk_plan *plan) {
-    free(plan->ops);
+    dvk_release(plan->allocator, plan->ops);
     memset(plan, 0, sizeof(*plan));
 }

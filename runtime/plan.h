@@ -56,6 +56,7 @@ typedef struct dvk_plan_output {
 } dvk_plan_output;
 
 typedef struct dvk_plan {
+    const dvk_allocator *allocator;
     dvk_op *ops;
     uint32_t op_count, op_capacity;
     uint64_t buffer_bytes[DVK_PLAN_OWN_BUFFERS]; /* 0: not needed */
@@ -69,6 +70,7 @@ typedef struct dvk_plan {
 
 /* What a plan is made from. */
 typedef struct dvk_plan_request {
+    const dvk_allocator *allocator; /* must outlive the plan */
     const dvk_vit_config *config;
     const dvk_weights *weights;
     const dvk_variant *variants[DVK_KERNEL_COUNT];

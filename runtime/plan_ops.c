@@ -1,7 +1,6 @@
 #include "plan_ops.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 uint64_t dvk_round_up(uint64_t value, uint64_t multiple) {
@@ -28,7 +27,8 @@ static dvk_op *add_op(dvk_plan_builder *build, dvk_kernel kernel, dvk_specialisa
         return NULL;
     if (plan->op_count == plan->op_capacity) {
         uint32_t capacity = plan->op_capacity ? 2 * plan->op_capacity : 128;
-        dvk_op *ops = realloc(plan->ops, capacity * sizeof(*ops));
+        dvk_op *ops =
+            dvk_reallocate(plan->allocator, plan->ops, plan->op_count * sizeof(*ops), capacity * sizeof(*ops));
         if (!ops) {
             build->status = dvk_fail_memory(build->error, capacity * sizeof(*ops));
             return NULL;

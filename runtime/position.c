@@ -3,7 +3,6 @@
 #include "checkpoint.h"
 
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 /* What each target position along one axis takes from the source: `taps` neighbours from first[i] on. */
@@ -49,13 +48,13 @@ static void antialias_weights(axis *target, uint32_t i, uint32_t old_size, doubl
         weights[tap] /= sum;
 }
 
-static dvk_result make_axis(axis *target, uint32_t old_size, uint32_t new_size, dvk_position_resize resize,
-                            dvk_error *error) {
+static dvk_result make_axis(const dvk_allocator *allocator, axis *target, uint32_t old_size, uint32_t new_size,
+                            dvk_position_resize resize, dvk_error *error) {
     double scale = (double)old_size / (new_size + (resize.dino_scale_factor ? 0.1 : 0.0));
     double taps = resize.antialias ? 2 * ceil(2 * fmax(scale, 1)) + 1 : 4;
     target->taps = taps < old_size ? (uint32_t)taps : old_size;
-    target->first = malloc(new_size * sizeof(*target->first));
-    target->weights = calloc((size_t)new_size * target->taps, sizeof(*target->weights));
+    target->first = dvk_allocate(allocator, new_size * sizeof(*target->first));
+    target->weights = dvk_allocate_zeroed(allocator, (size_t)new_size * target->taps, sizeof(*target->weights));
     if (!target->first || !target->weights)
         return dvk_fail_memory(error, (size_t)new_size * target->taps * sizeof(*target->weights));
     for (uint32_t i = 0; i < new_size; i++) {
@@ -88,23 +87,23 @@ static void apply(const float *table, uint32_t columns, const axis *vertical, co
         }
 }
 
-dvk_result dvk_interpolate_positions(const float *table, uint32_t rows, uint32_t columns, uint32_t new_rows,
-                                     uint32_t new_columns, uint32_t hidden_size, dvk_position_resize resize,
-                                     float *result, dvk_error *error) {
+dvk_result dvk_interpolate_positions(const dvk_allocator *allocator, const float *table, uint32_t rows,
+                                     uint32_t columns, uint32_t new_rows, uint32_t new_columns, uint32_t hidden_size,
+                                     dvk_position_resize resize, float *result, dvk_error *error) {
     if (rows == new_rows && columns == new_columns) {
         memcpy(result, table, (size_t)rows * columns * hidden_size * sizeof(float));
         return DVK_OK;
     }
     axis vertical = {0}, horizontal = {0};
-    dvk_result status = make_axis(&vertical, rows, new_rows, resize, error);
+    dvk_result status = make_axis(allocator, &vertical, rows, new_rows, resize, error);
     if (status == DVK_OK)
-        status = make_axis(&horizontal, columns, new_columns, resize, error);
+        status = make_axis(allocator, &horizontal, columns, new_columns, resize, error);
     if (status == DVK_OK)
         apply(table, columns, &vertical, &horizontal, new_rows, new_columns, hidden_size, result);
-    free(vertical.first);
-    free(vertical.weights);
-    free(horizontal.first);
-    free(horizontal.weights);
+    dvk_release(allocator, vertical.first);
+    dvk_release(allocator, vertical.weights);
+    dvk_release(allocator, horizontal.first);
+    dvk_release(allocator, horizontal.weights);
     return status;
 }
 

@@ -3,7 +3,6 @@
 #include "resample.h"
 
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 const char *dvk_resample_name(int resample) {
@@ -67,15 +66,16 @@ static void crop_axis(uint32_t size, uint32_t crop, uint32_t *begin, uint32_t *o
     }
 }
 
-static dvk_result resize_and_crop(const dvk_preprocess_config *config, const geometry *g, dvk_resize_order order,
-                                  const dvk_image *image, uint8_t *target, dvk_error *error) {
+static dvk_result resize_and_crop(const dvk_allocator *allocator, const dvk_preprocess_config *config,
+                                  const geometry *g, dvk_resize_order order, const dvk_image *image, uint8_t *target,
+                                  dvk_error *error) {
     dvk_window window;
     uint32_t left, top;
     crop_axis(g->width, g->crop_width, &window.x, &left, &window.width);
     crop_axis(g->height, g->crop_height, &window.y, &top, &window.height);
 
-    dvk_result result = dvk_resize_window(image->pixels, image->width, image->height, target, g->width, g->height,
-                                          &window, config->resample, order, error);
+    dvk_result result = dvk_resize_window(allocator, image->pixels, image->width, image->height, target, g->width,
+                                          g->height, &window, config->resample, order, error);
     if (result != DVK_OK || (window.width == g->crop_width && window.height == g->crop_height))
         return result;
 
@@ -108,20 +108,20 @@ static void fill_table(const dvk_preprocess_config *config, int channel, float t
 }
 
 /* torch's steps for a float image, in double to the last one. */
-static dvk_result preprocess_float(const dvk_preprocess_config *config, const geometry *g, const dvk_image *image,
-                                   float *pixel_values, dvk_error *error) {
+static dvk_result preprocess_float(const dvk_allocator *allocator, const dvk_preprocess_config *config,
+                                   const geometry *g, const dvk_image *image, float *pixel_values, dvk_error *error) {
     const double factor = config->do_rescale ? config->rescale_factor : 1.0;
     const dvk_result result =
-        dvk_resize_float(image, factor, g->width, g->height, config->resample, pixel_values, error);
+        dvk_resize_float(allocator, image, factor, g->width, g->height, config->resample, pixel_values, error);
     const size_t pixels = (size_t)g->width * g->height;
     for (size_t i = 0; i < 3 * pixels && result == DVK_OK && config->do_normalize; i++)
         pixel_values[i] = (float)((pixel_values[i] - config->mean[i / pixels]) / config->std[i / pixels]);
     return result;
 }
 
-dvk_result dvk_preprocess_image(const dvk_preprocess_config *config, uint32_t request_width, uint32_t request_height,
-                                dvk_resize_order order, const dvk_image *image, float *pixel_values, uint8_t *resized,
-                                dvk_error *error) {
+dvk_result dvk_preprocess_image(const dvk_allocator *allocator, const dvk_preprocess_config *config,
+                                uint32_t request_width, uint32_t request_height, dvk_resize_order order,
+                                const dvk_image *image, float *pixel_values, uint8_t *resized, dvk_error *error) {
     const geometry g = get_geometry(config, request_width, request_height, image->width, image->height);
     const uint64_t pixels = (uint64_t)g.crop_width * g.crop_height;
     if (!pixels)
@@ -132,15 +132,15 @@ dvk_result dvk_preprocess_image(const dvk_preprocess_config *config, uint32_t re
         return dvk_fail_memory(error, SIZE_MAX);
 
     if (config->resize_as_float) {
-        const dvk_result result = preprocess_float(config, &g, image, pixel_values, error);
+        const dvk_result result = preprocess_float(allocator, config, &g, image, pixel_values, error);
         if (result != DVK_OK || !resized)
             return result;
-        return resize_and_crop(config, &g, order, image, resized, error);
+        return resize_and_crop(allocator, config, &g, order, image, resized, error);
     }
-    uint8_t *bytes = resized ? resized : malloc((size_t)pixels * 3);
+    uint8_t *bytes = resized ? resized : dvk_allocate(allocator, (size_t)pixels * 3);
     if (!bytes)
         return dvk_fail_memory(error, (size_t)pixels * 3);
-    const dvk_result result = resize_and_crop(config, &g, order, image, bytes, error);
+    const dvk_result result = resize_and_crop(allocator, config, &g, order, image, bytes, error);
     if (result == DVK_OK) {
         for (int channel = 0; channel < 3; channel++) {
             float table[256];
@@ -151,6 +151,6 @@ dvk_result dvk_preprocess_image(const dvk_preprocess_config *config, uint32_t re
         }
     }
     if (!resized)
-        free(bytes);
+        dvk_release(allocator, bytes);
     return result;
 }

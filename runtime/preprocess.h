@@ -2,7 +2,7 @@
 #ifndef DVK_PREPROCESS_H_
 #define DVK_PREPROCESS_H_
 
-#include "error.h"
+#include "memory.h"
 
 /* PIL.Image.Resampling's numbers, as `resample` in preprocessor_config.json holds them. */
 typedef enum dvk_resample {
@@ -35,12 +35,13 @@ void dvk_preprocess_output_size(const dvk_preprocess_config *config, uint32_t re
                                 uint32_t image_width, uint32_t image_height, uint32_t *width, uint32_t *height);
 
 /* pixel_values: [3][height][width]; resized: [height][width][3] or NULL. Sizes from dvk_preprocess_output_size(). */
-dvk_result dvk_preprocess_image(const dvk_preprocess_config *config, uint32_t request_width, uint32_t request_height,
-                                dvk_resize_order order, const dvk_image *image, float *pixel_values, uint8_t *resized,
-                                dvk_error *error);
+dvk_result dvk_preprocess_image(const dvk_allocator *allocator, const dvk_preprocess_config *config,
+                                uint32_t request_width, uint32_t request_height, dvk_resize_order order,
+                                const dvk_image *image, float *pixel_values, uint8_t *resized, dvk_error *error);
 
 /* Pillow's resize of RGB bytes. source: [source_height][source_width][3]; target: [height][width][3]. */
-dvk_result dvk_resize(const uint8_t *source, uint32_t source_width, uint32_t source_height, uint8_t *target,
-                      uint32_t width, uint32_t height, dvk_resample filter, dvk_resize_order order, dvk_error *error);
+dvk_result dvk_resize(const dvk_allocator *allocator, const uint8_t *source, uint32_t source_width,
+                      uint32_t source_height, uint8_t *target, uint32_t width, uint32_t height, dvk_resample filter,
+                      dvk_resize_order order, dvk_error *error);
 
 #endif

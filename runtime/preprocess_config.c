@@ -192,11 +192,11 @@ static dvk_result read_config(const json_t *root, const char *path, dvk_preproce
     return result;
 }
 
-dvk_result dvk_preprocess_config_parse(const void *bytes, size_t size, const char *path, dvk_preprocess_config *config,
-                                       dvk_error *error) {
+dvk_result dvk_preprocess_config_parse(const dvk_allocator *allocator, const void *bytes, size_t size, const char *path,
+                                       dvk_preprocess_config *config, dvk_error *error) {
     json_t *root = NULL;
     dvk_preprocess_config parsed = {0};
-    dvk_result result = dvk_json_parse_object(bytes, size, path, &root, error);
+    dvk_result result = dvk_json_parse_object(allocator, bytes, size, path, &root, error);
     if (result != DVK_OK)
         return result;
     result = read_config(root, path, &parsed, error);

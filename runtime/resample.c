@@ -7,7 +7,6 @@
 
 #include <limits.h>
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define PRECISION_BITS 22 /* 32 minus 8 bits of sample minus 2 bits of headroom for the filters' overshoot */
@@ -79,10 +78,10 @@ typedef struct axis {
     uint32_t low, high; /* the inputs that any output of the window reads: low <= i < high */
 } axis;
 
-static void axis_free(axis *a) {
-    free(a->first);
-    free(a->taps);
-    free(a->weights);
+static void axis_free(const dvk_allocator *allocator, axis *a) {
+    dvk_release(allocator, a->first);
+    dvk_release(allocator, a->taps);
+    dvk_release(allocator, a->weights);
 }
 
 /* A pass that copies one input sample to each output: a weight of exactly 1 leaves a byte as it is. */
@@ -144,8 +143,8 @@ static void axis_filter(axis *a, uint32_t in, uint32_t out, uint32_t begin, uint
 }
 
 /* Outputs begin .. begin + count - 1 of a pass from `in` to `out` samples. */
-static dvk_result axis_init(axis *a, uint32_t in, uint32_t out, uint32_t begin, uint32_t count, dvk_resample filter,
-                            dvk_error *error) {
+static dvk_result axis_init(const dvk_allocator *allocator, axis *a, uint32_t in, uint32_t out, uint32_t begin,
+                            uint32_t count, dvk_resample filter, dvk_error *error) {
     memset(a, 0, sizeof(*a));
 
     const bool copy = filter == DVK_RESAMPLE_NEAREST || in == out; /* an axis that keeps its size is not filtered */
@@ -155,13 +154,13 @@ static dvk_result axis_init(axis *a, uint32_t in, uint32_t out, uint32_t begin, 
         return dvk_fail_memory(error, SIZE_MAX);
 
     a->stride = (size_t)stride;
-    a->first = malloc(count * sizeof(*a->first));
-    a->taps = malloc(count * sizeof(*a->taps));
-    a->weights = malloc((size_t)bytes);
-    double *scratch = malloc(a->stride * sizeof(*scratch));
+    a->first = dvk_allocate(allocator, count * sizeof(*a->first));
+    a->taps = dvk_allocate(allocator, count * sizeof(*a->taps));
+    a->weights = dvk_allocate(allocator, (size_t)bytes);
+    double *scratch = dvk_allocate(allocator, a->stride * sizeof(*scratch));
     if (!a->first || !a->taps || !a->weights || !scratch) {
-        free(scratch);
-        axis_free(a);
+        dvk_release(allocator, scratch);
+        axis_free(allocator, a);
         return dvk_fail_memory(error, (size_t)bytes);
     }
 
@@ -169,7 +168,7 @@ static dvk_result axis_init(axis *a, uint32_t in, uint32_t out, uint32_t begin, 
         axis_copy(a, in, out, begin, count);
     else
         axis_filter(a, in, out, begin, count, filter, scratch);
-    free(scratch);
+    dvk_release(allocator, scratch);
 
     a->low = in;
     a->high = 0;
@@ -244,9 +243,9 @@ static bool vertical_first(uint32_t in_width, uint32_t in_height, uint32_t width
     return order == DVK_RESIZE_NEWEST && in_height > height && in_height - height > 2 * narrower;
 }
 
-dvk_result dvk_resize_window(const uint8_t *source, uint32_t source_width, uint32_t source_height, uint8_t *target,
-                             uint32_t width, uint32_t height, const dvk_window *window, dvk_resample filter,
-                             dvk_resize_order order, dvk_error *error) {
+dvk_result dvk_resize_window(const dvk_allocator *allocator, const uint8_t *source, uint32_t source_width,
+                             uint32_t source_height, uint8_t *target, uint32_t width, uint32_t height,
+                             const dvk_window *window, dvk_resample filter, dvk_resize_order order, dvk_error *error) {
     if (source_width - 1u >= INT32_MAX || source_height - 1u >= INT32_MAX || width - 1u >= INT32_MAX ||
         height - 1u >= INT32_MAX)
         return dvk_fail(error, DVK_ERROR_INVALID_ARGUMENT,
@@ -257,12 +256,12 @@ dvk_result dvk_resize_window(const uint8_t *source, uint32_t source_width, uint3
                         (int)filter);
 
     axis horizontal, vertical;
-    dvk_result result = axis_init(&horizontal, source_width, width, window->x, window->width, filter, error);
+    dvk_result result = axis_init(allocator, &horizontal, source_width, width, window->x, window->width, filter, error);
     if (result != DVK_OK)
         return result;
-    result = axis_init(&vertical, source_height, height, window->y, window->height, filter, error);
+    result = axis_init(allocator, &vertical, source_height, height, window->y, window->height, filter, error);
     if (result != DVK_OK) {
-        axis_free(&horizontal);
+        axis_free(allocator, &horizontal);
         return result;
     }
 
@@ -272,7 +271,7 @@ dvk_result dvk_resize_window(const uint8_t *source, uint32_t source_width, uint3
     const size_t stride = (size_t)source_width * 3;
     const uint8_t *corner = source + vertical.low * stride + (size_t)horizontal.low * 3;
     const uint64_t bytes = 3 * (down_first ? (uint64_t)columns * window->height : (uint64_t)window->width * rows);
-    uint8_t *between = bytes <= SIZE_MAX / 2 ? malloc((size_t)bytes) : NULL;
+    uint8_t *between = bytes <= SIZE_MAX / 2 ? dvk_allocate(allocator, (size_t)bytes) : NULL;
     if (!between) {
         result = dvk_fail_memory(error, bytes <= SIZE_MAX ? (size_t)bytes : SIZE_MAX);
     } else if (down_first) {
@@ -285,14 +284,16 @@ dvk_result dvk_resize_window(const uint8_t *source, uint32_t source_width, uint3
                       (size_t)window->width * 3, target);
     }
 
-    free(between);
-    axis_free(&horizontal);
-    axis_free(&vertical);
+    dvk_release(allocator, between);
+    axis_free(allocator, &horizontal);
+    axis_free(allocator, &vertical);
     return result;
 }
 
-dvk_result dvk_resize(const uint8_t *source, uint32_t source_width, uint32_t source_height, uint8_t *target,
-                      uint32_t width, uint32_t height, dvk_resample filter, dvk_resize_order order, dvk_error *error) {
+dvk_result dvk_resize(const dvk_allocator *allocator, const uint8_t *source, uint32_t source_width,
+                      uint32_t source_height, uint8_t *target, uint32_t width, uint32_t height, dvk_resample filter,
+                      dvk_resize_order order, dvk_error *error) {
     const dvk_window all = {0, 0, width, height};
-    return dvk_resize_window(source, source_width, source_height, target, width, height, &all, filter, order, error);
+    return dvk_resize_window(allocator, source, source_width, source_height, target, width, height, &all, filter, order,
+                             error);
 }

@@ -11,9 +11,9 @@ typedef struct dvk_window {
 /* What dvk_resize() would give for a width x height target, of which only `window` is computed and stored (dense,
  * [window.height][window.width][3]): a centre crop costs what it shows, however large the image it is cut from. The
  * window lies within the target. */
-dvk_result dvk_resize_window(const uint8_t *source, uint32_t source_width, uint32_t source_height, uint8_t *target,
-                             uint32_t width, uint32_t height, const dvk_window *window, dvk_resample filter,
-                             dvk_resize_order order, dvk_error *error);
+dvk_result dvk_resize_window(const dvk_allocator *allocator, const uint8_t *source, uint32_t source_width,
+                             uint32_t source_height, uint8_t *target, uint32_t width, uint32_t height,
+                             const dvk_window *window, dvk_resample filter, dvk_resize_order order, dvk_error *error);
 
 /* The filters themselves: output `index` of a pass from `in` to `out` samples is the sum of weights[k] * input[*first +
  * k] over the returned number of taps, at most dvk_filter_most_taps(). Not for NEAREST. */
@@ -23,7 +23,7 @@ size_t dvk_filter_most_taps(uint32_t in, uint32_t out, dvk_resample filter);
 
 /* Without rounding between: the bytes times `factor`, filtered in double, as torch's antialiased resize of a float
  * image. planes: [3][height][width]. */
-dvk_result dvk_resize_float(const dvk_image *image, double factor, uint32_t width, uint32_t height, dvk_resample filter,
-                            float *planes, dvk_error *error);
+dvk_result dvk_resize_float(const dvk_allocator *allocator, const dvk_image *image, double factor, uint32_t width,
+                            uint32_t height, dvk_resample filter, float *planes, dvk_error *error);
 
 #endif

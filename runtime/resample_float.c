@@ -1,6 +1,5 @@
 #include "resample.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 /* One pass as a table: all outputs' taps, or a copy where the size stays. */
@@ -10,18 +9,20 @@ typedef struct taps {
     size_t stride;
 } taps;
 
-static void taps_free(taps *t) {
-    free(t->first);
-    free(t->count);
-    free(t->weights);
+static void taps_free(const dvk_allocator *allocator, taps *t) {
+    dvk_release(allocator, t->first);
+    dvk_release(allocator, t->count);
+    dvk_release(allocator, t->weights);
 }
 
-static dvk_result taps_init(taps *t, uint32_t in, uint32_t out, dvk_resample filter, dvk_error *error) {
+static dvk_result taps_init(const dvk_allocator *allocator, taps *t, uint32_t in, uint32_t out, dvk_resample filter,
+                            dvk_error *error) {
     /* An input and an output side are below 2^31 each and the taps of all outputs together about 8 times the larger. */
     t->stride = in == out ? 1 : dvk_filter_most_taps(in, out, filter);
-    t->first = calloc(out, sizeof(*t->first));
-    t->count = calloc(out, sizeof(*t->count));
-    t->weights = t->stride > SIZE_MAX / sizeof(double) / out ? NULL : malloc(t->stride * out * sizeof(double));
+    t->first = dvk_allocate_zeroed(allocator, out, sizeof(*t->first));
+    t->count = dvk_allocate_zeroed(allocator, out, sizeof(*t->count));
+    t->weights =
+        t->stride > SIZE_MAX / sizeof(double) / out ? NULL : dvk_allocate(allocator, t->stride * out * sizeof(double));
     if (!t->first || !t->count || !t->weights)
         return dvk_fail_memory(error, t->stride * sizeof(double) * out);
     for (uint32_t i = 0; i < out; i++) {
@@ -58,22 +59,22 @@ static void resize_row(const dvk_image *image, const taps *vertical, const taps 
     }
 }
 
-dvk_result dvk_resize_float(const dvk_image *image, double factor, uint32_t width, uint32_t height, dvk_resample filter,
-                            float *planes, dvk_error *error) {
+dvk_result dvk_resize_float(const dvk_allocator *allocator, const dvk_image *image, double factor, uint32_t width,
+                            uint32_t height, dvk_resample filter, float *planes, dvk_error *error) {
     if (filter == DVK_RESAMPLE_NEAREST)
         return dvk_fail(error, DVK_ERROR_UNSUPPORTED,
                         "this processor resizes floats, which \"nearest\" is not made for");
     taps vertical = {0}, horizontal = {0};
-    double *row = malloc((size_t)image->width * 3 * sizeof(*row));
+    double *row = dvk_allocate(allocator, (size_t)image->width * 3 * sizeof(*row));
     dvk_result result = row ? DVK_OK : dvk_fail_memory(error, (size_t)image->width * 3 * sizeof(*row));
     if (result == DVK_OK)
-        result = taps_init(&vertical, image->height, height, filter, error);
+        result = taps_init(allocator, &vertical, image->height, height, filter, error);
     if (result == DVK_OK)
-        result = taps_init(&horizontal, image->width, width, filter, error);
+        result = taps_init(allocator, &horizontal, image->width, width, filter, error);
     for (uint32_t y = 0; y < height && result == DVK_OK; y++)
         resize_row(image, &vertical, &horizontal, factor, y, row, planes, width, height);
-    taps_free(&vertical);
-    taps_free(&horizontal);
-    free(row);
+    taps_free(allocator, &vertical);
+    taps_free(allocator, &horizontal);
+    dvk_release(allocator, row);
     return result;
 }

@@ -28,6 +28,7 @@ static const struct {
 };
 
 typedef struct parser {
+    const dvk_allocator *allocator;
     const char *path;
     const uint8_t *data;
     uint64_t data_size;
@@ -195,7 +196,7 @@ static dvk_result read_tensors(const parser *p, json_t *header, dvk_tensor_list 
     if (count > (SIZE_MAX - name_bytes - 1) / sizeof(dvk_tensor))
         return dvk_fail_memory(p->error, SIZE_MAX);
     size_t bytes = count * sizeof(dvk_tensor) + name_bytes + 1;
-    dvk_tensor *tensors = calloc(1, bytes);
+    dvk_tensor *tensors = dvk_allocate_zeroed(p->allocator, 1, bytes);
     if (!tensors)
         return dvk_fail_memory(p->error, bytes);
     char *name = (char *)(tensors + count);
@@ -217,17 +218,18 @@ static dvk_result read_tensors(const parser *p, json_t *header, dvk_tensor_list 
         result = check_coverage(p, tensors, count);
     }
     if (result != DVK_OK) {
-        free(tensors);
+        dvk_release(p->allocator, tensors);
         return result;
     }
     qsort(tensors, count, sizeof(dvk_tensor), compare_names);
+    file->allocator = p->allocator;
     file->tensors = tensors;
     file->count = count;
     return DVK_OK;
 }
 
-dvk_result dvk_safetensors_parse(const void *bytes, size_t size, const char *path, dvk_tensor_list *file,
-                                 dvk_error *error) {
+dvk_result dvk_safetensors_parse(const dvk_allocator *allocator, const void *bytes, size_t size, const char *path,
+                                 dvk_tensor_list *file, dvk_error *error) {
     const uint8_t *start = bytes;
     if (size < 8)
         return dvk_fail(error, DVK_ERROR_BAD_FILE,
@@ -246,9 +248,9 @@ dvk_result dvk_safetensors_parse(const void *bytes, size_t size, const char *pat
     if (header_size == 0 || start[8] != '{')
         return dvk_fail(error, DVK_ERROR_BAD_FILE,
                         "%s: the header does not begin with '{'; this is no safetensors file", path);
-    parser p = {path, start + 8 + header_size, size - 8 - header_size, error};
+    parser p = {allocator, path, start + 8 + header_size, size - 8 - header_size, error};
     json_t *header = NULL;
-    dvk_result result = dvk_json_parse_object(start + 8, (size_t)header_size, path, &header, error);
+    dvk_result result = dvk_json_parse_object(allocator, start + 8, (size_t)header_size, path, &header, error);
     if (result != DVK_OK)
         return result;
     result = read_tensors(&p, header, file);

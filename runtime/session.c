@@ -4,7 +4,6 @@
 #include "commands.h"
 #include "upload.h"
 
-#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -44,6 +43,7 @@ static dvk_result check_outputs(const dvk_model *model, uint32_t outputs, dvk_er
 dvk_result dvk_session_plan(const dvk_model *model, const dvk_context *context, const dvk_session_params *params,
                             dvk_plan *plan, uint32_t *outputs, dvk_error *error) {
     dvk_plan_request request = {
+        .allocator = &model->allocator,
         .config = &model->config,
         .weights = &model->weights,
         .batch = params->batch ? params->batch : 1,
@@ -153,7 +153,7 @@ static dvk_result upload_table(dvk_session *session, bool dino_scale_factor, dvk
     const dvk_weights *weights = &model->weights;
     const dvk_plan *plan = &session->plan;
     const size_t size = model->config.hidden_size, bytes = (size_t)session->buffers[DVK_PLAN_TABLE].size;
-    float *table = calloc(1, bytes);
+    float *table = dvk_allocate_zeroed(&session->model->allocator, 1, bytes);
     if (!table)
         return dvk_fail_memory(error, bytes);
     memcpy(table, weights->prefix, plan->prefix * size * sizeof(float));
@@ -162,14 +162,15 @@ static dvk_result upload_table(dvk_session *session, bool dino_scale_factor, dvk
     if (weights->positions) {
         bool antialias = model->config.family->position_kind == DVK_POSITIONS_BICUBIC_ANTIALIAS;
         dvk_position_resize resize = {.antialias = antialias, .dino_scale_factor = dino_scale_factor && !antialias};
-        status = dvk_interpolate_positions(weights->positions, model->config.grid_height, model->config.grid_width,
-                                           plan->grid_height, plan->grid_width, (uint32_t)size, resize, patches, error);
+        status = dvk_interpolate_positions(&model->allocator, weights->positions, model->config.grid_height,
+                                           model->config.grid_width, plan->grid_height, plan->grid_width,
+                                           (uint32_t)size, resize, patches, error);
     }
     for (size_t i = 0; i < (plan->tokens - plan->prefix) * size; i++)
         patches[i] += weights->patch_bias[i % size];
     if (status == DVK_OK)
         status = upload_floats(session, table, &session->buffers[DVK_PLAN_TABLE], error);
-    free(table);
+    dvk_release(&session->model->allocator, table);
     return status;
 }
 
@@ -177,13 +178,13 @@ static dvk_result upload_angles(dvk_session *session, dvk_error *error) {
     const dvk_buffer *target = &session->buffers[DVK_PLAN_ANGLES];
     if (!session->plan.buffer_bytes[DVK_PLAN_ANGLES])
         return DVK_OK;
-    float *angles = malloc((size_t)target->size);
+    float *angles = dvk_allocate(&session->model->allocator, (size_t)target->size);
     if (!angles)
         return dvk_fail_memory(error, (size_t)target->size);
     dvk_rotary_angles(session->plan.grid_height, session->plan.grid_width, session->model->config.head_dim,
                       session->model->config.rope_theta, angles);
     dvk_result status = upload_floats(session, angles, target, error);
-    free(angles);
+    dvk_release(&session->model->allocator, angles);
     return status;
 }
 
@@ -191,8 +192,10 @@ static dvk_result make_pipelines(dvk_session *session, dvk_error *error) {
     const dvk_plan *plan = &session->plan;
     session->recorder.context = session->model->context;
     session->recorder.plan = plan;
-    session->recorder.pipelines = calloc(plan->op_count, sizeof(*session->recorder.pipelines));
-    session->recorder.sets = calloc(plan->op_count, sizeof(*session->recorder.sets));
+    session->recorder.pipelines =
+        dvk_allocate_zeroed(&session->model->allocator, plan->op_count, sizeof(*session->recorder.pipelines));
+    session->recorder.sets =
+        dvk_allocate_zeroed(&session->model->allocator, plan->op_count, sizeof(*session->recorder.sets));
     if (!session->recorder.pipelines || !session->recorder.sets)
         return dvk_fail_memory(error, plan->op_count * sizeof(*session->recorder.sets));
     dvk_result status = DVK_OK;
@@ -214,7 +217,8 @@ static dvk_result make_descriptors(dvk_session *session, dvk_error *error) {
         .pPoolSizes = &size,
     };
     dvk_result status =
-        dvk_check_vulkan(context->vk.vkCreateDescriptorPool(context->device, &pool, NULL, &session->descriptor_pool),
+        dvk_check_vulkan(context->vk.vkCreateDescriptorPool(context->device, &pool, context->vulkan_allocator,
+                                                            &session->descriptor_pool),
                          "vkCreateDescriptorPool", error);
     for (uint32_t i = 0; i < plan->op_count && status == DVK_OK; i++) {
         const dvk_op *op = &plan->ops[i];
@@ -262,14 +266,15 @@ static uint64_t budget_ns(const dvk_context *context, const dvk_session_params *
 
 static dvk_result record(dvk_session *session, const dvk_session_params *params, dvk_error *error) {
     dvk_context *context = session->model->context;
-    session->op_ns = calloc(session->plan.op_count, sizeof(*session->op_ns));
+    session->op_ns = dvk_allocate_zeroed(&context->allocator, session->plan.op_count, sizeof(*session->op_ns));
     if (!session->op_ns)
         return dvk_fail_memory(error, session->plan.op_count * sizeof(*session->op_ns));
     dvk_schedule_estimate(&session->plan, dvk_rates_of(context->info.type), session->op_ns);
     session->budget_ns = budget_ns(context, params);
     VkFenceCreateInfo fence = {.sType = VK_STRUCTURE_TYPE_FENCE_CREATE_INFO};
-    dvk_result status = dvk_check_vulkan(context->vk.vkCreateFence(context->device, &fence, NULL, &session->fence),
-                                         "vkCreateFence", error);
+    dvk_result status =
+        dvk_check_vulkan(context->vk.vkCreateFence(context->device, &fence, context->vulkan_allocator, &session->fence),
+                         "vkCreateFence", error);
     return status == DVK_OK ? dvk_pass_record(session, error) : status;
 }
 
@@ -297,7 +302,7 @@ dvk_result dvk_session_create(dvk_model *model, const dvk_session_params *params
     if (!params)
         params = &defaults;
     double start = now_ms();
-    dvk_session *session = calloc(1, sizeof(*session));
+    dvk_session *session = dvk_allocate_zeroed(&model->allocator, 1, sizeof(*session));
     if (!session)
         return dvk_fail_memory(error, sizeof(*session));
     session->model = model;
@@ -329,18 +334,18 @@ void dvk_session_destroy(dvk_session **session_pointer) {
         return;
     dvk_session *session = *session_pointer;
     dvk_context *context = session->model->context;
-    context->vk.vkDestroyFence(context->device, session->fence, NULL);
+    context->vk.vkDestroyFence(context->device, session->fence, context->vulkan_allocator);
     dvk_pass_free(session);
-    context->vk.vkDestroyDescriptorPool(context->device, session->descriptor_pool, NULL);
+    context->vk.vkDestroyDescriptorPool(context->device, session->descriptor_pool, context->vulkan_allocator);
     for (uint32_t i = 0; i < DVK_PLAN_OWN_BUFFERS; i++)
         dvk_buffer_destroy(context, &session->buffers[i]);
     dvk_buffer_destroy(context, &session->upload);
     dvk_buffer_destroy(context, &session->readback);
-    free(session->recorder.pipelines);
-    free(session->recorder.sets);
-    free(session->op_ns);
+    dvk_release(&context->allocator, session->recorder.pipelines);
+    dvk_release(&context->allocator, session->recorder.sets);
+    dvk_release(&context->allocator, session->op_ns);
     dvk_plan_free(&session->plan);
-    free(session);
+    dvk_release(&context->allocator, session);
     *session_pointer = NULL;
 }
 

@@ -31,7 +31,7 @@ static dvk_result list_files(json_t *map, const char *path, dvk_shards *shards, 
                                                   : dvk_json_type_name(value));
         bytes += strlen(json_string_value(value)) + 1;
     }
-    char **files = malloc(count * sizeof(char *) + bytes);
+    char **files = dvk_allocate(shards->allocator, count * sizeof(char *) + bytes);
     if (!files)
         return dvk_fail_memory(error, count * sizeof(char *) + bytes);
     char *text = (char *)(files + count);
@@ -54,10 +54,11 @@ static dvk_result list_files(json_t *map, const char *path, dvk_shards *shards, 
     return DVK_OK;
 }
 
-dvk_result dvk_shards_parse(const void *bytes, size_t size, const char *path, dvk_shards *shards, dvk_error *error) {
+dvk_result dvk_shards_parse(const dvk_allocator *allocator, const void *bytes, size_t size, const char *path,
+                            dvk_shards *shards, dvk_error *error) {
     json_t *root = NULL;
-    dvk_shards parsed = {0};
-    dvk_result result = dvk_json_parse_object(bytes, size, path, &root, error);
+    dvk_shards parsed = {.allocator = allocator};
+    dvk_result result = dvk_json_parse_object(allocator, bytes, size, path, &root, error);
     if (result != DVK_OK)
         return result;
     json_t *map = json_object_get(root, "weight_map");
@@ -77,7 +78,7 @@ dvk_result dvk_shards_parse(const void *bytes, size_t size, const char *path, dv
 }
 
 void dvk_shards_free(dvk_shards *shards) {
-    free(shards->files);
+    dvk_release(shards->allocator, shards->files);
     json_decref(shards->map);
     memset(shards, 0, sizeof(*shards));
 }
@@ -111,7 +112,7 @@ dvk_result dvk_shards_join(const dvk_shards *shards, const dvk_tensor_list *part
                                 shards->files[i], dvk_quote(name).text, file ? "in another file" : "nowhere");
         }
     char *names;
-    dvk_result result = dvk_tensor_list_allocate(count, name_bytes, tensors, &names, error);
+    dvk_result result = dvk_tensor_list_allocate(shards->allocator, count, name_bytes, tensors, &names, error);
     if (result != DVK_OK)
         return result;
     dvk_tensor *next = tensors->tensors;

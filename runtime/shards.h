@@ -5,13 +5,15 @@
 #include "safetensors.h"
 
 typedef struct dvk_shards {
-    char **files; /* the shards' names without directory, each once, ascending; one allocation */
+    const dvk_allocator *allocator; /* must outlive it */
+    char **files;                   /* the shards' names without directory, each once, ascending; one allocation */
     size_t count;
     void *map; /* private: the index */
 } dvk_shards;
 
 /* Shard names must be plain file names: an index reaches no other directory. `path` is for messages. */
-dvk_result dvk_shards_parse(const void *bytes, size_t size, const char *path, dvk_shards *shards, dvk_error *error);
+dvk_result dvk_shards_parse(const dvk_allocator *allocator, const void *bytes, size_t size, const char *path,
+                            dvk_shards *shards, dvk_error *error);
 void dvk_shards_free(dvk_shards *shards);
 
 /* One list of all shards' tensors (parts[shards->count], in the order of the files): exactly those of the index, each

@@ -5,14 +5,15 @@
 
 #include "json.h"
 
-dvk_result dvk_tensor_list_allocate(size_t count, size_t name_bytes, dvk_tensor_list *list, char **names,
-                                    dvk_error *error) {
+dvk_result dvk_tensor_list_allocate(const dvk_allocator *allocator, size_t count, size_t name_bytes,
+                                    dvk_tensor_list *list, char **names, dvk_error *error) {
     if (name_bytes == SIZE_MAX || count > (SIZE_MAX - name_bytes - 1) / sizeof(dvk_tensor))
         return dvk_fail_memory(error, SIZE_MAX);
     size_t bytes = count * sizeof(dvk_tensor) + name_bytes + 1;
-    dvk_tensor *tensors = calloc(1, bytes);
+    dvk_tensor *tensors = dvk_allocate_zeroed(allocator, 1, bytes);
     if (!tensors)
         return dvk_fail_memory(error, bytes);
+    list->allocator = allocator;
     list->tensors = tensors;
     list->count = count;
     *names = (char *)(tensors + count);
@@ -33,7 +34,7 @@ dvk_result dvk_tensor_list_sort(dvk_tensor_list *list, const char *path, dvk_err
 }
 
 void dvk_tensor_list_free(dvk_tensor_list *file) {
-    free(file->tensors);
+    dvk_release(file->allocator, file->tensors);
     file->tensors = NULL;
     file->count = 0;
 }

@@ -3,7 +3,7 @@
 #ifndef DVK_TENSOR_LIST_H_
 #define DVK_TENSOR_LIST_H_
 
-#include "error.h"
+#include "memory.h"
 
 typedef enum dvk_dtype {
     DVK_DTYPE_F32,
@@ -26,14 +26,15 @@ typedef struct dvk_tensor {
 } dvk_tensor;
 
 typedef struct dvk_tensor_list {
-    dvk_tensor *tensors; /* ascending by name */
+    const dvk_allocator *allocator; /* must outlive the list */
+    dvk_tensor *tensors;            /* ascending by name */
     size_t count;
 } dvk_tensor_list;
 
 /* Room for `count` zeroed tensors and for `name_bytes` of their names (terminators included), which *names points to.
  * dvk_tensor_list_free() frees both. */
-dvk_result dvk_tensor_list_allocate(size_t count, size_t name_bytes, dvk_tensor_list *list, char **names,
-                                    dvk_error *error);
+dvk_result dvk_tensor_list_allocate(const dvk_allocator *allocator, size_t count, size_t name_bytes,
+                                    dvk_tensor_list *list, char **names, dvk_error *error);
 
 /* Sorts; refuses a name that two tensors have. `path` is for messages. */
 dvk_result dvk_tensor_list_sort(dvk_tensor_list *list, const char *path, dvk_error *error);

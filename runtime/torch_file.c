@@ -52,6 +52,7 @@ static const struct {
 };
 
 typedef struct reader {
+    const dvk_allocator *allocator;
     dvk_zip zip;
     const char *path;
     dvk_error *error;
@@ -206,7 +207,7 @@ static dvk_result read_state_dict(const reader *r, const dvk_pickle_value *root,
         name_bytes += key->detail + 1;
     }
     char *names;
-    dvk_result result = dvk_tensor_list_allocate(count, name_bytes, tensors, &names, r->error);
+    dvk_result result = dvk_tensor_list_allocate(r->allocator, count, name_bytes, tensors, &names, r->error);
     for (uint32_t i = 0; i < count && result == DVK_OK; i++) {
         const dvk_pickle_value *key = &items[2 * i];
         memcpy(names, key->text, key->detail);
@@ -269,7 +270,8 @@ static dvk_result read_archive(const reader *r, dvk_tensor_list *tensors) {
     if (result != DVK_OK)
         return result;
     dvk_pickle pickle;
-    result = dvk_pickle_read(data->data, (size_t)data->size, globals, GLOBAL_COUNT, r->path, &pickle, r->error);
+    result = dvk_pickle_read(r->allocator, data->data, (size_t)data->size, globals, GLOBAL_COUNT, r->path, &pickle,
+                             r->error);
     if (result != DVK_OK)
         return result;
     result = read_state_dict(r, &pickle.root, tensors);
@@ -287,15 +289,15 @@ bool dvk_torch_detect(const void *bytes, size_t size) {
     return dvk_zip_detect(bytes, size) || is_old_format(bytes, size);
 }
 
-dvk_result dvk_torch_parse(const void *bytes, size_t size, const char *path, dvk_tensor_list *tensors,
-                           dvk_error *error) {
+dvk_result dvk_torch_parse(const dvk_allocator *allocator, const void *bytes, size_t size, const char *path,
+                           dvk_tensor_list *tensors, dvk_error *error) {
     if (is_old_format(bytes, size))
         return dvk_fail(error, DVK_ERROR_UNSUPPORTED,
                         "%s is in torch's format from before 1.6; write it again with: python3 -c \"import torch, sys; "
                         "torch.save(torch.load(sys.argv[1], map_location='cpu', weights_only=True), sys.argv[1])\" %s",
                         path, path);
-    reader r = {.path = path, .error = error};
-    dvk_result result = dvk_zip_open(bytes, size, path, &r.zip, error);
+    reader r = {.allocator = allocator, .path = path, .error = error};
+    dvk_result result = dvk_zip_open(allocator, bytes, size, path, &r.zip, error);
     if (result != DVK_OK)
         return result;
     result = read_archive(&r, tensors);

@@ -6,8 +6,8 @@
 
 /* A state dict, or the one inside {"teacher": ...}, {"student": ...}, {"state_dict": ...} or {"model": ...}, in this
  * order and also nested. The tensors point into `bytes`, which must outlive them; `path` is for messages. */
-dvk_result dvk_torch_parse(const void *bytes, size_t size, const char *path, dvk_tensor_list *tensors,
-                           dvk_error *error);
+dvk_result dvk_torch_parse(const dvk_allocator *allocator, const void *bytes, size_t size, const char *path,
+                           dvk_tensor_list *tensors, dvk_error *error);
 
 /* Whether the bytes look like any of torch's formats: dvk_torch_parse() reads the one since torch 1.6, and says what to
  * do with the others. */

@@ -247,7 +247,8 @@ bool dvk_zip_detect(const void *bytes, size_t size) {
     return size >= 4 && get(bytes, 4) == LOCAL_SIGNATURE;
 }
 
-dvk_result dvk_zip_open(const void *bytes, size_t size, const char *path, dvk_zip *zip, dvk_error *error) {
+dvk_result dvk_zip_open(const dvk_allocator *allocator, const void *bytes, size_t size, const char *path, dvk_zip *zip,
+                        dvk_error *error) {
     reader r = {.bytes = bytes, .size = size, .path = path, .error = error};
     dvk_result result = read_end(&r);
     if (result != DVK_OK)
@@ -256,7 +257,8 @@ dvk_result dvk_zip_open(const void *bytes, size_t size, const char *path, dvk_zi
         return dvk_fail(error, DVK_ERROR_BAD_FILE, "%s is an empty archive, expected a torch file", path);
     if (r.count > SIZE_MAX / sizeof(dvk_zip_entry))
         return dvk_fail_memory(error, SIZE_MAX);
-    dvk_zip opened = {calloc((size_t)r.count, sizeof(dvk_zip_entry)), (size_t)r.count};
+    dvk_zip opened = {allocator, dvk_allocate_zeroed(allocator, (size_t)r.count, sizeof(dvk_zip_entry)),
+                      (size_t)r.count};
     if (!opened.entries)
         return dvk_fail_memory(error, opened.count * sizeof(dvk_zip_entry));
     uint64_t place = r.directory;
@@ -276,7 +278,7 @@ dvk_result dvk_zip_open(const void *bytes, size_t size, const char *path, dvk_zi
 }
 
 void dvk_zip_close(dvk_zip *zip) {
-    free(zip->entries);
+    dvk_release(zip->allocator, zip->entries);
     zip->entries = NULL;
     zip->count = 0;
 }

@@ -3,7 +3,7 @@
 #ifndef DVK_TORCH_ZIP_H_
 #define DVK_TORCH_ZIP_H_
 
-#include "error.h"
+#include "memory.h"
 
 typedef struct dvk_zip_entry {
     const char *name; /* below the root folder; not terminated */
@@ -16,7 +16,8 @@ typedef struct dvk_zip_entry {
 } dvk_zip_entry;
 
 typedef struct dvk_zip {
-    dvk_zip_entry *entries; /* ascending by name */
+    const dvk_allocator *allocator; /* must outlive it */
+    dvk_zip_entry *entries;         /* ascending by name */
     size_t count;
 } dvk_zip;
 
@@ -25,7 +26,8 @@ bool dvk_zip_detect(const void *bytes, size_t size);
 
 /* Local headers and the central directory must agree, and no two entries may share bytes. Contents are not read: see
  * dvk_zip_verify(). `bytes` must outlive the result; `path` is for messages. */
-dvk_result dvk_zip_open(const void *bytes, size_t size, const char *path, dvk_zip *zip, dvk_error *error);
+dvk_result dvk_zip_open(const dvk_allocator *allocator, const void *bytes, size_t size, const char *path, dvk_zip *zip,
+                        dvk_error *error);
 void dvk_zip_close(dvk_zip *zip);
 
 /* NULL if there is none of that name (of `length` characters) in the root folder. */

@@ -11,8 +11,9 @@ dvk_result dvk_uploader_open(dvk_context *context, dvk_uploader *uploader, dvk_e
                                           &uploader->staging, error);
     if (status == DVK_OK) {
         VkFenceCreateInfo info = {.sType = VK_STRUCTURE_TYPE_FENCE_CREATE_INFO};
-        status = dvk_check_vulkan(context->vk.vkCreateFence(context->device, &info, NULL, &uploader->fence),
-                                  "vkCreateFence", error);
+        status = dvk_check_vulkan(
+            context->vk.vkCreateFence(context->device, &info, context->vulkan_allocator, &uploader->fence),
+            "vkCreateFence", error);
     }
     if (status != DVK_OK)
         dvk_uploader_close(uploader);
@@ -21,7 +22,7 @@ dvk_result dvk_uploader_open(dvk_context *context, dvk_uploader *uploader, dvk_e
 
 void dvk_uploader_close(dvk_uploader *uploader) {
     dvk_context *context = uploader->context;
-    context->vk.vkDestroyFence(context->device, uploader->fence, NULL);
+    context->vk.vkDestroyFence(context->device, uploader->fence, context->vulkan_allocator);
     if (uploader->commands)
         context->vk.vkFreeCommandBuffers(context->device, context->command_pool, 1, &uploader->commands);
     dvk_buffer_destroy(context, &uploader->staging);

@@ -5,7 +5,6 @@
 #include "upload.h"
 
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 /* Larger blocks fail on drivers that advertise more than they give (llama.cpp#11598, #18160). */
@@ -32,7 +31,8 @@ static dvk_result place(builder *build, VkDeviceSize size, uint32_t stride, dvk_
     if (!fits) {
         if (build->block_count == build->block_capacity) {
             uint32_t capacity = build->block_capacity ? 2 * build->block_capacity : 8;
-            VkDeviceSize *sizes = realloc(build->block_sizes, capacity * sizeof(*sizes));
+            VkDeviceSize *sizes = dvk_reallocate(build->checkpoint->allocator, build->block_sizes,
+                                                 build->block_count * sizeof(*sizes), capacity * sizeof(*sizes));
             if (!sizes)
                 return dvk_fail_memory(error, capacity * sizeof(*sizes));
             build->block_sizes = sizes;
@@ -148,7 +148,7 @@ static dvk_result add_probe(builder *build, const dvk_attention_pool *pool, dvk_
     const size_t size = build->checkpoint->config.hidden_size;
     if (!build->filling)
         return place_floats(build, size, slice, error);
-    float *probe = malloc(2 * size * sizeof(float)), *query = build->packed;
+    float *probe = dvk_allocate(build->checkpoint->allocator, 2 * size * sizeof(float)), *query = build->packed;
     if (!probe)
         return dvk_fail_memory(error, 2 * size * sizeof(float));
     float *row = probe + size;
@@ -167,7 +167,7 @@ static dvk_result add_probe(builder *build, const dvk_attention_pool *pool, dvk_
                               "fetch or export it again",
                               file, pool->query.weight->name, i);
     }
-    free(probe);
+    dvk_release(build->checkpoint->allocator, probe);
     return status == DVK_OK ? send(build, slice, 0, query, size * sizeof(float), error) : status;
 }
 
@@ -268,9 +268,9 @@ static dvk_result copy_to_host(const dvk_checkpoint *checkpoint, dvk_weights *we
     const dvk_vit_config *config = &checkpoint->config;
     const dvk_tensor *positions = checkpoint->position_embeddings;
     const size_t size = config->hidden_size, grid = (size_t)config->grid_width * config->grid_height * size;
-    weights->prefix = calloc(config->prefix_tokens * size + 1, sizeof(float));
-    weights->patch_bias = calloc(size, sizeof(float));
-    weights->positions = positions ? calloc(grid, sizeof(float)) : NULL;
+    weights->prefix = dvk_allocate_zeroed(checkpoint->allocator, config->prefix_tokens * size + 1, sizeof(float));
+    weights->patch_bias = dvk_allocate_zeroed(checkpoint->allocator, size, sizeof(float));
+    weights->positions = positions ? dvk_allocate_zeroed(checkpoint->allocator, grid, sizeof(float)) : NULL;
     if (!weights->prefix || !weights->patch_bias || (positions && !weights->positions))
         return dvk_fail_memory(error, (config->prefix_tokens * size + grid) * sizeof(float));
     /* Registers come last and have no position. */
@@ -293,7 +293,7 @@ static dvk_result copy_to_host(const dvk_checkpoint *checkpoint, dvk_weights *we
 
 static dvk_result allocate_blocks(dvk_context *context, builder *build, dvk_error *error) {
     dvk_weights *weights = build->weights;
-    weights->blocks = calloc(build->block_count, sizeof(*weights->blocks));
+    weights->blocks = dvk_allocate_zeroed(build->checkpoint->allocator, build->block_count, sizeof(*weights->blocks));
     if (!weights->blocks)
         return dvk_fail_memory(error, build->block_count * sizeof(*weights->blocks));
     dvk_result status = DVK_OK;
@@ -310,8 +310,8 @@ static dvk_result allocate_blocks(dvk_context *context, builder *build, dvk_erro
 
 static dvk_result fill(dvk_context *context, builder *build, dvk_error *error) {
     build->filling = true;
-    build->packed = malloc(build->packed_bytes);
-    build->scales = malloc(build->scales_bytes);
+    build->packed = dvk_allocate(build->checkpoint->allocator, build->packed_bytes);
+    build->scales = dvk_allocate(build->checkpoint->allocator, build->scales_bytes);
     if (!build->packed || !build->scales)
         return dvk_fail_memory(error, build->packed_bytes + build->scales_bytes);
     if (!context)
@@ -336,7 +336,7 @@ dvk_result dvk_weights_create(dvk_context *context, const dvk_checkpoint *checkp
     memset(weights, 0, sizeof(*weights));
     weights->type = type;
     weights->layer_count = checkpoint->config.layers;
-    weights->layers = calloc(weights->layer_count, sizeof(*weights->layers));
+    weights->layers = dvk_allocate_zeroed(checkpoint->allocator, weights->layer_count, sizeof(*weights->layers));
     if (!weights->layers)
         return dvk_fail_memory(error, weights->layer_count * sizeof(*weights->layers));
     builder build = {.checkpoint = checkpoint, .weights = weights, .alignment = 256};
@@ -347,21 +347,21 @@ dvk_result dvk_weights_create(dvk_context *context, const dvk_checkpoint *checkp
         status = lay_out(&build, error);
     if (status == DVK_OK)
         status = fill(context, &build, error);
-    free(build.packed);
-    free(build.scales);
-    free(build.block_sizes);
+    dvk_release(checkpoint->allocator, build.packed);
+    dvk_release(checkpoint->allocator, build.scales);
+    dvk_release(checkpoint->allocator, build.block_sizes);
     if (status != DVK_OK)
-        dvk_weights_destroy(context, weights);
+        dvk_weights_destroy(context, checkpoint->allocator, weights);
     return status;
 }
 
-void dvk_weights_destroy(dvk_context *context, dvk_weights *weights) {
+void dvk_weights_destroy(dvk_context *context, const dvk_allocator *allocator, dvk_weights *weights) {
     for (uint32_t i = 0; i < weights->block_count; i++)
         dvk_buffer_destroy(context, &weights->blocks[i]);
-    free(weights->blocks);
-    free(weights->layers);
-    free(weights->prefix);
-    free(weights->patch_bias);
-    free(weights->positions);
+    dvk_release(allocator, weights->blocks);
+    dvk_release(allocator, weights->layers);
+    dvk_release(allocator, weights->prefix);
+    dvk_release(allocator, weights->patch_bias);
+    dvk_release(allocator, weights->positions);
     memset(weights, 0, sizeof(*weights));
 }

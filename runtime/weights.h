@@ -53,9 +53,10 @@ typedef struct dvk_weights {
     float *positions;  /* [grid][D]; NULL where they are rotary */
 } dvk_weights;
 
-/* context NULL: no device memory; only checks that every number is finite and representable in `type`. */
+/* With the checkpoint's allocator. context NULL: no device memory; only checks that every number is finite and
+ * representable in `type`. */
 dvk_result dvk_weights_create(dvk_context *context, const dvk_checkpoint *checkpoint, dvk_weight_type type,
                               dvk_weights *weights, dvk_error *error);
-void dvk_weights_destroy(dvk_context *context, dvk_weights *weights);
+void dvk_weights_destroy(dvk_context *context, const dvk_allocator *allocator, dvk_weights *weights);
 
 #endif

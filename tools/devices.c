@@ -61,14 +61,14 @@ static void print_device_json(const dvk_device_info *info) {
 int command_devices(const struct options *options) {
     dvk_error error;
     uint32_t count = 0;
-    if (dvk_list_devices(NULL, &count, &error) != DVK_OK)
+    if (dvk_list_devices(NULL, NULL, &count, &error) != DVK_OK)
         return fail_library(EXIT_CODE_DEVICE, &error);
     uint32_t capacity = count;
     dvk_device_info *infos = calloc(capacity ? capacity : 1, sizeof(*infos));
     if (!infos)
         return fail(EXIT_CODE_DEVICE, "out of memory for the list of devices");
     /* A device that appears between the two calls is left out. */
-    if (dvk_list_devices(infos, &count, &error) != DVK_OK) {
+    if (dvk_list_devices(NULL, infos, &count, &error) != DVK_OK) {
         free(infos);
         return fail_library(EXIT_CODE_DEVICE, &error);
     }

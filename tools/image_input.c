@@ -92,7 +92,7 @@ static int read_stdin(uint8_t **bytes, size_t *size) {
 
 int image_read(const struct options *options, int index, dvk_image *image) {
     const char *path = options->images[index];
-    uint32_t flags = options->ignore_orientation ? DVK_IMAGE_IGNORE_ORIENTATION : 0;
+    const dvk_image_params params = {.flags = options->ignore_orientation ? DVK_IMAGE_IGNORE_ORIENTATION : 0};
     dvk_error error;
     dvk_result result;
     if (!strcmp(path, "-")) {
@@ -101,10 +101,10 @@ int image_read(const struct options *options, int index, dvk_image *image) {
         int code = read_stdin(&bytes, &size);
         if (code)
             return code;
-        result = dvk_image_decode(bytes, size, "the standard input", flags, image, &error);
+        result = dvk_image_decode(bytes, size, "the standard input", &params, image, &error);
         free(bytes);
     } else {
-        result = dvk_image_load(path, flags, image, &error);
+        result = dvk_image_load(path, &params, image, &error);
     }
     if (result == DVK_OK)
         return 0;

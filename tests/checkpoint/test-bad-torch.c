@@ -17,7 +17,7 @@ static size_t refused; /* files */
 static void check_refused(const blob *file, dvk_result code, const char *words, const char *what) {
     dvk_error error = {0};
     dvk_tensor_list tensors = {0};
-    dvk_result result = dvk_torch_parse(file->bytes, file->size, "a.pth", &tensors, &error);
+    dvk_result result = dvk_torch_parse(NULL, file->bytes, file->size, "a.pth", &tensors, &error);
     CHECK_MESSAGE(result == code && error.code == code, "%s: %s, %s", what, dvk_result_name(result), error.message);
     CHECK_MESSAGE(strstr(error.message, words), "%s\n  wanted: %s\n  found: %s", what, words, error.message);
     CHECK_MESSAGE(!strncmp(error.message, "a.pth", 5) && !strchr(error.message, '\n') && strlen(error.message) > 20,
@@ -287,7 +287,7 @@ static void test_good(void) {
         dvk_error error = {0};
         dvk_tensor_list tensors = {0};
         blob file = archive_of(good[i].bytes, good[i].size);
-        CHECK_MESSAGE(dvk_torch_parse(file.bytes, file.size, "a.pth", &tensors, &error) == DVK_OK, "%zu: %s", i,
+        CHECK_MESSAGE(dvk_torch_parse(NULL, file.bytes, file.size, "a.pth", &tensors, &error) == DVK_OK, "%zu: %s", i,
                       error.message);
         CHECK(tensors.count == 1);
         if (tensors.count == 1) {
@@ -465,7 +465,8 @@ static void test_patches(void) {
     }
     dvk_error error = {0};
     dvk_tensor_list tensors = {0};
-    CHECK(dvk_torch_parse(file.bytes, file.size, "a.pth", &tensors, &error) == DVK_OK); /* all patches are undone */
+    CHECK(dvk_torch_parse(NULL, file.bytes, file.size, "a.pth", &tensors, &error) ==
+          DVK_OK); /* all patches are undone */
     /* More entries than memory, said so by all records. */
     memset(file.bytes + places[END] + 8, 0xff, 4);
     write_number(file.bytes + places[END64] + 24, UINT64_C(1) << 56, 8);
@@ -663,7 +664,7 @@ static size_t read_all(const blob *file) {
     dvk_error error = {0};
     dvk_tensor_list tensors = {0};
     dvk_dino_texts texts = {0};
-    dvk_result result = dvk_torch_parse(file->bytes, file->size, "a.pth", &tensors, &error);
+    dvk_result result = dvk_torch_parse(NULL, file->bytes, file->size, "a.pth", &tensors, &error);
     if (result == DVK_OK)
         result = dvk_dino_names("a.pth", &tensors, &texts, &error);
     for (size_t i = 0; i < tensors.count; i++)

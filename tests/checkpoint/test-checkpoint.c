@@ -265,38 +265,38 @@ static void test_config_defaults(void) {
     dvk_error error = {0};
     const char *text = "{\"model_type\":\"vit\",\"architectures\":null,\"image_size\":[32,224],\"patch_size\":[16,16],"
                        "\"hidden_act\":\"gelu_pytorch_tanh\",\"pooler_act\":\"tanh\"}";
-    REQUIRE(dvk_config_parse(text, strlen(text), "x", &c, &error) == DVK_OK);
+    REQUIRE(dvk_config_parse(NULL, text, strlen(text), "x", &c, &error) == DVK_OK);
     CHECK(c.hidden_size == 768 && c.layers == 12 && c.heads == 12 && c.mlp_size == 3072 && c.head_dim == 64);
     CHECK(c.query_bias && c.layer_norm_eps == 1e-12f && c.activation == DVK_ACTIVATION_GELU_TANH && !c.untrained);
     CHECK(c.image_height == 32 && c.image_width == 224 && c.grid_height == 2 && c.grid_width == 14);
     CHECK(!strcmp(c.architecture, "ViTModel"));
     text = "{\"model_type\":\"vit\"}";
-    REQUIRE(dvk_config_parse(text, strlen(text), "x", &c, &error) == DVK_OK);
+    REQUIRE(dvk_config_parse(NULL, text, strlen(text), "x", &c, &error) == DVK_OK);
     CHECK(c.image_width == 224 && c.patch_size == 16 && c.grid_width == 14 && c.activation == DVK_ACTIVATION_GELU);
     /* Edge pixels beyond the last whole patch are unused, as in transformers. */
     text = "{\"model_type\":\"vit\",\"image_size\":225,\"layer_norm_eps\":1,\"dino_vk_untrained\":true}";
-    REQUIRE(dvk_config_parse(text, strlen(text), "x", &c, &error) == DVK_OK);
+    REQUIRE(dvk_config_parse(NULL, text, strlen(text), "x", &c, &error) == DVK_OK);
     CHECK(c.grid_width == 14 && c.untrained && c.layer_norm_eps == 1);
     /* The giant one: 2/3 of 4 * 1536 is a multiple of 8 already; and one whose is not. */
     text = "{\"model_type\":\"dinov2\",\"hidden_size\":1536,\"num_attention_heads\":24,\"use_swiglu_ffn\":true}";
-    REQUIRE(dvk_config_parse(text, strlen(text), "x", &c, &error) == DVK_OK);
+    REQUIRE(dvk_config_parse(NULL, text, strlen(text), "x", &c, &error) == DVK_OK);
     CHECK(c.mlp_size == 4096 && c.gated && c.activation == DVK_ACTIVATION_SILU && c.patch_size == 14);
     text = "{\"model_type\":\"dinov2\",\"hidden_size\":64,\"num_attention_heads\":1,\"use_swiglu_ffn\":true}";
-    REQUIRE(dvk_config_parse(text, strlen(text), "x", &c, &error) == DVK_OK);
+    REQUIRE(dvk_config_parse(NULL, text, strlen(text), "x", &c, &error) == DVK_OK);
     CHECK(c.mlp_size == 176);
     /* Both places of the base of rotary positions, and DINOv3's missing key bias. */
     text = "{\"model_type\":\"dinov3_vit\",\"rope_theta\":50,\"num_register_tokens\":4}";
-    REQUIRE(dvk_config_parse(text, strlen(text), "x", &c, &error) == DVK_OK);
+    REQUIRE(dvk_config_parse(NULL, text, strlen(text), "x", &c, &error) == DVK_OK);
     CHECK(c.rope_theta == 50 && c.prefix_tokens == 5 && c.query_bias && !c.key_bias && c.hidden_size == 384);
     text = "{\"model_type\":\"dinov3_vit\",\"rope_parameters\":{\"rope_theta\":25.0}}";
-    REQUIRE(dvk_config_parse(text, strlen(text), "x", &c, &error) == DVK_OK);
+    REQUIRE(dvk_config_parse(NULL, text, strlen(text), "x", &c, &error) == DVK_OK);
     CHECK(c.rope_theta == 25 && c.prefix_tokens == 1);
 }
 
 static dvk_preprocess_config preprocess(const char *text) {
     dvk_preprocess_config config = {0};
     dvk_error error = {0};
-    dvk_result result = dvk_preprocess_config_parse(text, strlen(text), "x", &config, &error);
+    dvk_result result = dvk_preprocess_config_parse(NULL, text, strlen(text), "x", &config, &error);
     if (result != DVK_OK)
         printf("%s: %s\n", text, error.message);
     REQUIRE(result == DVK_OK);

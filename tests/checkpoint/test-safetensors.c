@@ -87,14 +87,14 @@ static void test_bad_headers(void) {
         blob file = make_safetensors(c->header, strlen(c->header), c->data_size);
         dvk_tensor_list parsed = {0};
         dvk_error error = {0};
-        dvk_result result = dvk_safetensors_parse(file.bytes, file.size, "some.safetensors", &parsed, &error);
+        dvk_result result = dvk_safetensors_parse(NULL, file.bytes, file.size, "some.safetensors", &parsed, &error);
         CHECK_MESSAGE(result == c->code && error.code == c->code, "%s: %d", c->header, result);
         CHECK_MESSAGE(strstr(error.message, c->words), "%s\n  wanted: %s\n  found: %s", c->header, c->words,
                       error.message);
         CHECK_MESSAGE(!strncmp(error.message, "some.safetensors", 16), "%s", error.message);
         CHECK_MESSAGE(!strpbrk(error.message, "\n\x1b"), "%s", error.message);
         CHECK(!parsed.tensors);
-        CHECK(dvk_safetensors_parse(file.bytes, file.size, "some.safetensors", &parsed, NULL) == c->code);
+        CHECK(dvk_safetensors_parse(NULL, file.bytes, file.size, "some.safetensors", &parsed, NULL) == c->code);
         free_blob(&file);
     }
 }
@@ -120,7 +120,7 @@ static void test_bad_lengths(void) {
         memcpy(exact, cases[i].bytes, cases[i].size);
         dvk_tensor_list parsed = {0};
         dvk_error error = {0};
-        CHECK(dvk_safetensors_parse(exact, cases[i].size, "x", &parsed, &error) == BAD);
+        CHECK(dvk_safetensors_parse(NULL, exact, cases[i].size, "x", &parsed, &error) == BAD);
         CHECK_MESSAGE(strstr(error.message, cases[i].words), "%s", error.message);
         free(exact);
     }
@@ -136,7 +136,7 @@ static void test_hostile_sizes(void) {
     blob file = make_safetensors(text, DEEP, 0);
     dvk_tensor_list parsed = {0};
     dvk_error error = {0};
-    CHECK(dvk_safetensors_parse(file.bytes, file.size, "x", &parsed, &error) == BAD);
+    CHECK(dvk_safetensors_parse(NULL, file.bytes, file.size, "x", &parsed, &error) == BAD);
     CHECK_MESSAGE(strstr(error.message, "depth"), "%s", error.message);
     free_blob(&file);
 
@@ -144,7 +144,7 @@ static void test_hostile_sizes(void) {
     memcpy(text, "{\"", 2);
     memcpy(text + DEEP - 6, "\":{} }", 6);
     file = make_safetensors(text, DEEP, 0);
-    CHECK(dvk_safetensors_parse(file.bytes, file.size, "x", &parsed, &error) == BAD);
+    CHECK(dvk_safetensors_parse(NULL, file.bytes, file.size, "x", &parsed, &error) == BAD);
     CHECK_MESSAGE(strstr(error.message, "nnn...\" needs \"dtype\""), "%s", error.message);
     free_blob(&file);
     free(text);
@@ -168,7 +168,7 @@ static void test_good(void) {
     const uint8_t *data = file.bytes + 8 + strlen(header);
     dvk_tensor_list parsed = {0};
     dvk_error error = {0};
-    REQUIRE(dvk_safetensors_parse(file.bytes, file.size, "x", &parsed, &error) == DVK_OK);
+    REQUIRE(dvk_safetensors_parse(NULL, file.bytes, file.size, "x", &parsed, &error) == DVK_OK);
     REQUIRE(parsed.count == LENGTH(names));
     for (size_t i = 0; i < LENGTH(names); i++) {
         CHECK(!strcmp(parsed.tensors[i].name, names[i]));
@@ -190,13 +190,13 @@ static void test_good(void) {
     free_blob(&file);
 
     file = make_safetensors("{}", 2, 0);
-    CHECK(dvk_safetensors_parse(file.bytes, file.size, "x", &parsed, &error) == DVK_OK && parsed.count == 0);
+    CHECK(dvk_safetensors_parse(NULL, file.bytes, file.size, "x", &parsed, &error) == DVK_OK && parsed.count == 0);
     CHECK(!dvk_tensor_list_find(&parsed, "a"));
     dvk_tensor_list_free(&parsed);
     free_blob(&file);
     static const char null_metadata[] = "{\"__metadata__\":null}"; /* an absent Option to the reference */
     file = make_safetensors(null_metadata, strlen(null_metadata), 0);
-    CHECK(dvk_safetensors_parse(file.bytes, file.size, "x", &parsed, &error) == DVK_OK);
+    CHECK(dvk_safetensors_parse(NULL, file.bytes, file.size, "x", &parsed, &error) == DVK_OK);
     dvk_tensor_list_free(&parsed);
     free_blob(&file);
 }

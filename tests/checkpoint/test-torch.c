@@ -340,7 +340,7 @@ static void test_dinov2(void) {
     for (int i = 0; i < 8; i++) {
         const bool swiglu = i & 1, registers = i & 2, chunked = i & 4;
         build_dinov2(b, swiglu, registers ? 4 : 0);
-        const dvk_tensor_list expected = {b->tensors, b->count};
+        const dvk_tensor_list expected = {.tensors = b->tensors, .count = b->count};
         original *o = to_original(&expected, chunked ? "blocks.1." : "blocks.", chunked ? "backbone." : "");
         blob file = make_torch(o->tensors, o->count, &(torch_options){.wrappers = {chunked ? "teacher" : NULL}});
         write_blob("alone", "dinov2.pth", file.bytes, file.size);

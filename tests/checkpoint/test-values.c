@@ -106,7 +106,7 @@ static void test_grid(int rows, int columns, int new_rows, int new_columns) {
         state = state * 1664525 + 1013904223;
         table[i] = (float)(int32_t)state * 0x1p-31f;
     }
-    REQUIRE(dvk_interpolate_positions(table, (uint32_t)rows, (uint32_t)columns, (uint32_t)new_rows,
+    REQUIRE(dvk_interpolate_positions(NULL, table, (uint32_t)rows, (uint32_t)columns, (uint32_t)new_rows,
                                       (uint32_t)new_columns, WIDTH, (dvk_position_resize){0}, result, NULL) == DVK_OK);
     double worst = 0;
     for (int y = 0; y < new_rows; y++)
@@ -130,7 +130,7 @@ static void test_grid(int rows, int columns, int new_rows, int new_columns) {
 static void test_known(void) {
     static const float table[] = {0, 1};
     float result[4];
-    REQUIRE(dvk_interpolate_positions(table, 1, 2, 1, 4, 1, (dvk_position_resize){0}, result, NULL) == DVK_OK);
+    REQUIRE(dvk_interpolate_positions(NULL, table, 1, 2, 1, 4, 1, (dvk_position_resize){0}, result, NULL) == DVK_OK);
     CHECK_MESSAGE(result[0] == -0.10546875f, "%.9g", result[0]);
     CHECK_MESSAGE(result[1] == 0.26171875f - 0.03515625f, "%.9g", result[1]);
     CHECK_MESSAGE(result[2] == 0.87890625f - 0.10546875f, "%.9g", result[2]);
@@ -143,11 +143,11 @@ static void test_antialias(void) {
     static const float line[] = {0, 1, 2, 3}, flat[] = {5, 5, 5, 5};
     const dvk_position_resize resize = {.antialias = true};
     float result[8];
-    REQUIRE(dvk_interpolate_positions(line, 4, 1, 8, 1, 1, resize, result, NULL) == DVK_OK);
+    REQUIRE(dvk_interpolate_positions(NULL, line, 4, 1, 8, 1, 1, resize, result, NULL) == DVK_OK);
     CHECK_MESSAGE(fabsf(result[3] - 1.25f) < 1e-6f && fabsf(result[4] - 1.75f) < 1e-6f, "%g %g", result[3], result[4]);
-    REQUIRE(dvk_interpolate_positions(line, 1, 4, 1, 2, 1, resize, result, NULL) == DVK_OK);
+    REQUIRE(dvk_interpolate_positions(NULL, line, 1, 4, 1, 2, 1, resize, result, NULL) == DVK_OK);
     CHECK_MESSAGE(fabsf(result[0] + result[1] - 3) < 1e-6f && result[0] > 0.3f && result[0] < 0.7f, "%g", result[0]);
-    REQUIRE(dvk_interpolate_positions(flat, 2, 2, 1, 1, 1, resize, result, NULL) == DVK_OK);
+    REQUIRE(dvk_interpolate_positions(NULL, flat, 2, 2, 1, 1, 1, resize, result, NULL) == DVK_OK);
     CHECK(result[0] == 5);
 }
 
@@ -157,7 +157,7 @@ static void test_dino_scale_factor(void) {
     static const float table[] = {0, 0, 1, 0};
     float result[6];
     const dvk_position_resize resize = {.dino_scale_factor = true};
-    REQUIRE(dvk_interpolate_positions(table, 1, 4, 1, 6, 1, resize, result, NULL) == DVK_OK);
+    REQUIRE(dvk_interpolate_positions(NULL, table, 1, 4, 1, 6, 1, resize, result, NULL) == DVK_OK);
     CHECK_MESSAGE(fabs(result[5] - keys(5.5 * 4 / 6.1 - 0.5 - 2)) < 1e-7, "%.9g", result[5]);
     CHECK_MESSAGE(fabs(result[2] - keys(2.5 * 4 / 6.1 - 0.5 - 2)) < 1e-7, "%.9g", result[2]);
 }

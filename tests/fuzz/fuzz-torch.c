@@ -15,7 +15,7 @@ static void read_file(const uint8_t *bytes, size_t size) {
     dvk_error error = {0};
     dvk_tensor_list tensors = {0};
     dvk_dino_texts texts = {0};
-    if (dvk_torch_parse(bytes, size, "fuzz", &tensors, &error) == DVK_OK)
+    if (dvk_torch_parse(NULL, bytes, size, "fuzz", &tensors, &error) == DVK_OK)
         dvk_dino_names("fuzz", &tensors, &texts, &error);
     for (size_t i = 0; i < tensors.count; i++)
         for (uint64_t k = 0; k < tensors.tensors[i].bytes; k++)

@@ -328,7 +328,7 @@ static void check_layers(const golden_run *run) {
 
 static void make_image(const golden_case *test, const char *photo, dvk_image *image) {
     if (photo) {
-        REQUIRE(dvk_image_load(photo, 0, image, NULL) == DVK_OK);
+        REQUIRE(dvk_image_load(photo, NULL, image, NULL) == DVK_OK);
         return;
     }
     image->width = test->image_width;

@@ -19,7 +19,7 @@ static dvk_result decode(const uint8_t *bytes, size_t size, dvk_image *image, dv
     uint8_t *copy = malloc(size ? size : 1);
     REQUIRE(copy);
     memcpy(copy, bytes, size);
-    const dvk_result result = dvk_image_decode(copy, size, "the file", 0, image, error);
+    const dvk_result result = dvk_image_decode(copy, size, "the file", NULL, image, error);
     free(copy);
     return result;
 }
@@ -233,7 +233,7 @@ static void test_sizes(void) {
 static void check_not_loaded(const char *path, dvk_result expected, const char *words) {
     dvk_image image = {0};
     dvk_error error = {0};
-    const dvk_result result = dvk_image_load(path, 0, &image, &error);
+    const dvk_result result = dvk_image_load(path, NULL, &image, &error);
     CHECK_MESSAGE(result == expected && strstr(error.message, words) && strstr(error.message, path), "%s: %s, \"%s\"",
                   path, dvk_result_name(result), error.message);
     dvk_image_free(&image);
@@ -253,7 +253,7 @@ static void test_paths(void) {
         check_not_loaded(path, DVK_ERROR_IO, "Permission denied");
     }
     unlink(path);
-    CHECK(dvk_image_load("/nonexistent", 0, &(dvk_image){0}, NULL) == DVK_ERROR_IO);
+    CHECK(dvk_image_load("/nonexistent", NULL, &(dvk_image){0}, NULL) == DVK_ERROR_IO);
 }
 
 int main(int argc, char **argv) {

@@ -12,7 +12,7 @@ static void test_lossless(void) {
     for (size_t i = 0; i < count; i++) {
         dvk_image image = {0};
         dvk_error error = {0};
-        const dvk_result result = dvk_image_decode(files[i].bytes, files[i].size, files[i].name, 0, &image, &error);
+        const dvk_result result = dvk_image_decode(files[i].bytes, files[i].size, files[i].name, NULL, &image, &error);
         CHECK_MESSAGE(result == DVK_OK, "%s: %s", files[i].name, error.message);
         if (result != DVK_OK)
             continue;
@@ -30,7 +30,7 @@ static dvk_image load(const char *name) {
     dvk_image image = {0};
     dvk_error error = {0};
     snprintf(path, sizeof(path), "%s/images/%s", data_directory, name);
-    if (dvk_image_load(path, 0, &image, &error) != DVK_OK)
+    if (dvk_image_load(path, NULL, &image, &error) != DVK_OK)
         printf("%s\n", error.message);
     REQUIRE(image.pixels);
     return image;
@@ -68,15 +68,18 @@ static void test_jpeg(void) {
 static void test_misuse(void) {
     dvk_image image = {.width = 7};
     dvk_error error;
-    CHECK(dvk_image_load(NULL, 0, &image, &error) == DVK_ERROR_INVALID_ARGUMENT);
-    CHECK(dvk_image_load("a.png", 0, NULL, &error) == DVK_ERROR_INVALID_ARGUMENT);
-    CHECK(dvk_image_load("a.png", 1u << 31, &image, &error) == DVK_ERROR_INVALID_ARGUMENT);
-    CHECK(dvk_image_decode(NULL, 1, "a", 0, &image, &error) == DVK_ERROR_INVALID_ARGUMENT);
-    CHECK(dvk_image_decode("P1 1 1 0", 8, "a", 0, NULL, &error) == DVK_ERROR_INVALID_ARGUMENT);
-    CHECK(dvk_image_decode("P1 1 1 0", 8, "a", 2, &image, &error) == DVK_ERROR_INVALID_ARGUMENT);
-    CHECK(dvk_image_decode(NULL, 0, NULL, 0, &image, NULL) == DVK_ERROR_BAD_FILE);
+    CHECK(dvk_image_load(NULL, NULL, &image, &error) == DVK_ERROR_INVALID_ARGUMENT);
+    CHECK(dvk_image_load("a.png", NULL, NULL, &error) == DVK_ERROR_INVALID_ARGUMENT);
+    CHECK(dvk_image_load("a.png", &(dvk_image_params){.flags = 1u << 31}, &image, &error) ==
+          DVK_ERROR_INVALID_ARGUMENT);
+    CHECK(dvk_image_decode(NULL, 1, "a", NULL, &image, &error) == DVK_ERROR_INVALID_ARGUMENT);
+    CHECK(dvk_image_decode("P1 1 1 0", 8, "a", NULL, NULL, &error) == DVK_ERROR_INVALID_ARGUMENT);
+    CHECK(dvk_image_decode("P1 1 1 0", 8, "a", &(dvk_image_params){.flags = 2}, &image, &error) ==
+          DVK_ERROR_INVALID_ARGUMENT);
+    CHECK(dvk_image_decode(NULL, 0, NULL, NULL, &image, NULL) == DVK_ERROR_BAD_FILE);
     CHECK(image.width == 7 && !image.pixels); /* untouched */
-    CHECK(dvk_image_decode("P1 1 1 0", 8, NULL, DVK_IMAGE_IGNORE_ORIENTATION, &image, NULL) == DVK_OK);
+    CHECK(dvk_image_decode("P1 1 1 0", 8, NULL, &(dvk_image_params){.flags = DVK_IMAGE_IGNORE_ORIENTATION}, &image,
+                           NULL) == DVK_OK);
     dvk_image_free(&image);
 }
 

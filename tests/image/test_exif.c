@@ -9,7 +9,7 @@ static const char *data_directory;
 /* ---- What the eight values mean, said with mirrors and a transposition only. */
 
 static void mirror(const dvk_image *in, dvk_image *out) {
-    *out = (dvk_image){in->width, in->height, malloc((size_t)in->width * in->height * 3)};
+    *out = (dvk_image){.width = in->width, .height = in->height, .pixels = malloc((size_t)in->width * in->height * 3)};
     REQUIRE(out->pixels);
     for (uint32_t y = 0; y < in->height; y++)
         for (uint32_t x = 0; x < in->width; x++)
@@ -18,7 +18,7 @@ static void mirror(const dvk_image *in, dvk_image *out) {
 }
 
 static void transpose(const dvk_image *in, dvk_image *out) {
-    *out = (dvk_image){in->height, in->width, malloc((size_t)in->width * in->height * 3)};
+    *out = (dvk_image){.width = in->height, .height = in->width, .pixels = malloc((size_t)in->width * in->height * 3)};
     REQUIRE(out->pixels);
     for (uint32_t y = 0; y < in->height; y++)
         for (uint32_t x = 0; x < in->width; x++)
@@ -50,8 +50,9 @@ static void check_same(const dvk_image *a, const dvk_image *b, const char *what,
 static void check_orientation(const uint8_t *bytes, size_t size, int orientation, const char *what) {
     dvk_image stored = {0}, upright = {0};
     dvk_error error = {0};
-    CHECK(dvk_image_decode(bytes, size, what, DVK_IMAGE_IGNORE_ORIENTATION, &stored, &error) == DVK_OK);
-    CHECK(dvk_image_decode(bytes, size, what, 0, &upright, &error) == DVK_OK);
+    CHECK(dvk_image_decode(bytes, size, what, &(dvk_image_params){.flags = DVK_IMAGE_IGNORE_ORIENTATION}, &stored,
+                           &error) == DVK_OK);
+    CHECK(dvk_image_decode(bytes, size, what, NULL, &upright, &error) == DVK_OK);
     REQUIRE(stored.pixels && upright.pixels);
     turn_as_exif_says(&stored, orientation);
     check_same(&stored, &upright, what, orientation);
@@ -180,7 +181,7 @@ static void test_jpeg(void) {
     file = load_image_file(data_directory, "exif8_2x1.jpg");
     check_orientation(file.bytes, file.size, 8, "exif8_2x1.jpg");
     dvk_image image = {0};
-    CHECK(dvk_image_decode(file.bytes, file.size, NULL, 0, &image, NULL) == DVK_OK);
+    CHECK(dvk_image_decode(file.bytes, file.size, NULL, NULL, &image, NULL) == DVK_OK);
     CHECK(image.width == 1 && image.height == 2);
     dvk_image_free(&image);
     free(file.bytes);

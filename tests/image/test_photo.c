@@ -10,7 +10,7 @@ int main(void) {
         SKIP("set DVK_TEST_PHOTO to COCO's 000000039769 as a PNG to run this");
     dvk_image photo = {0};
     dvk_error error = {0};
-    if (dvk_image_load(path, 0, &photo, &error) != DVK_OK)
+    if (dvk_image_load(path, NULL, &photo, &error) != DVK_OK)
         printf("%s\n", error.message);
     REQUIRE(photo.pixels && photo.width == 640 && photo.height == 480);
     CHECK(synth_fnv1a64(photo.pixels, 640 * 480 * 3) == 0xaa7e884ad0673849);
@@ -42,7 +42,7 @@ int main(void) {
             .crop_height = h,
             .resample = cases[i].filter,
         };
-        CHECK(dvk_preprocess_image(&config, 0, 0, DVK_RESIZE_NEWEST, &photo, values, resized, &error) == DVK_OK);
+        CHECK(dvk_preprocess_image(NULL, &config, 0, 0, DVK_RESIZE_NEWEST, &photo, values, resized, &error) == DVK_OK);
         CHECK_MESSAGE(synth_fnv1a64(resized, (size_t)w * h * 3) == cases[i].hash, "case %zu", i);
     }
     dvk_image_free(&photo);

@@ -30,7 +30,7 @@ static struct npy load(const char *name) {
 }
 
 static dvk_image make_image(uint32_t width, uint32_t height) {
-    dvk_image image = {width, height, malloc((size_t)width * height * 3)};
+    dvk_image image = {.width = width, .height = height, .pixels = malloc((size_t)width * height * 3)};
     REQUIRE(image.pixels);
     synth_image(width, height, image.pixels);
     return image;
@@ -47,26 +47,26 @@ static void test_table(const char *file, const double mean[3], const double std[
     uint8_t pixels[256 * 3];
     for (int v = 0; v < 256; v++)
         memset(pixels + v * 3, v, 3);
-    const dvk_image image = {16, 16, pixels};
+    const dvk_image image = {.width = 16, .height = 16, .pixels = pixels};
     float values[3 * 256];
-    CHECK(dvk_preprocess_image(&config, 0, 0, DVK_RESIZE_NEWEST, &image, values, NULL, NULL) == DVK_OK);
+    CHECK(dvk_preprocess_image(NULL, &config, 0, 0, DVK_RESIZE_NEWEST, &image, values, NULL, NULL) == DVK_OK);
     CHECK_MESSAGE(!memcmp(values, table.data, sizeof(values)), "%s", file);
     npy_free(&table);
 }
 
 static void test_steps(void) {
     uint8_t pixels[3] = {0, 51, 255};
-    const dvk_image image = {1, 1, pixels};
+    const dvk_image image = {.width = 1, .height = 1, .pixels = pixels};
     float values[3];
     dvk_preprocess_config config = {.rescale_factor = 1.0 / 255.0, .mean = {1, 2, 3}, .std = {2, 2, 2}};
-    CHECK(dvk_preprocess_image(&config, 0, 0, DVK_RESIZE_NEWEST, &image, values, NULL, NULL) == DVK_OK);
+    CHECK(dvk_preprocess_image(NULL, &config, 0, 0, DVK_RESIZE_NEWEST, &image, values, NULL, NULL) == DVK_OK);
     CHECK(values[0] == 0.0f && values[1] == 51.0f && values[2] == 255.0f);
     config.do_rescale = true;
-    CHECK(dvk_preprocess_image(&config, 0, 0, DVK_RESIZE_NEWEST, &image, values, NULL, NULL) == DVK_OK);
+    CHECK(dvk_preprocess_image(NULL, &config, 0, 0, DVK_RESIZE_NEWEST, &image, values, NULL, NULL) == DVK_OK);
     CHECK(values[0] == 0.0f && values[1] == 0.2f && values[2] == 1.0f);
     config.do_rescale = false;
     config.do_normalize = true;
-    CHECK(dvk_preprocess_image(&config, 0, 0, DVK_RESIZE_NEWEST, &image, values, NULL, NULL) == DVK_OK);
+    CHECK(dvk_preprocess_image(NULL, &config, 0, 0, DVK_RESIZE_NEWEST, &image, values, NULL, NULL) == DVK_OK);
     CHECK(values[0] == -0.5f && values[1] == 24.5f && values[2] == 126.0f);
 }
 
@@ -77,14 +77,14 @@ static void test_pixel_values(void) {
     static float values[3 * 32 * 32], requested[3 * 32 * 32];
     dvk_preprocess_config config = imagenet;
     config.width = config.height = 32;
-    CHECK(dvk_preprocess_image(&config, 0, 0, DVK_RESIZE_NEWEST, &image, values, NULL, NULL) == DVK_OK);
+    CHECK(dvk_preprocess_image(NULL, &config, 0, 0, DVK_RESIZE_NEWEST, &image, values, NULL, NULL) == DVK_OK);
     CHECK(!memcmp(values, golden.data, sizeof(values)));
     /* The same size by request, over a config that wants something else. */
     config.width = config.height = 0;
     config.shortest_edge = 77;
     config.do_center_crop = true;
     config.crop_width = config.crop_height = 50;
-    CHECK(dvk_preprocess_image(&config, 32, 32, DVK_RESIZE_NEWEST, &image, requested, NULL, NULL) == DVK_OK);
+    CHECK(dvk_preprocess_image(NULL, &config, 32, 32, DVK_RESIZE_NEWEST, &image, requested, NULL, NULL) == DVK_OK);
     CHECK(!memcmp(requested, golden.data, sizeof(requested)));
     dvk_image_free(&image);
     npy_free(&golden);
@@ -122,7 +122,7 @@ static void test_resized(void) {
         uint8_t *resized = malloc((size_t)w * h * 3);
         float *values = malloc((size_t)w * h * 3 * sizeof(float));
         REQUIRE(resized && values);
-        CHECK(dvk_preprocess_image(&config, 0, 0, DVK_RESIZE_NEWEST, &image, values, resized, NULL) == DVK_OK);
+        CHECK(dvk_preprocess_image(NULL, &config, 0, 0, DVK_RESIZE_NEWEST, &image, values, resized, NULL) == DVK_OK);
         CHECK_MESSAGE(synth_fnv1a64(resized, (size_t)w * h * 3) == cases[i].hash, "case %zu", i);
         free(resized);
         free(values);
@@ -163,7 +163,7 @@ static void test_padding(void) {
     dvk_image image = make_image(3, 5);
     uint8_t resized[6 * 2 * 3];
     float values[6 * 2 * 3];
-    CHECK(dvk_preprocess_image(&config, 0, 0, DVK_RESIZE_NEWEST, &image, values, resized, NULL) == DVK_OK);
+    CHECK(dvk_preprocess_image(NULL, &config, 0, 0, DVK_RESIZE_NEWEST, &image, values, resized, NULL) == DVK_OK);
     for (int y = 0; y < 2; y++) {
         for (int x = 0; x < 6; x++) {
             const int sx = x - 2, sy = y + 1; /* floor(-3 / 2) = -2, floor(3 / 2) = 1 */
@@ -187,10 +187,10 @@ static void test_extreme_crop(void) {
     dvk_image image = make_image(2000, 1);
     float *values = malloc(3 * 224 * 224 * sizeof(float));
     REQUIRE(values);
-    CHECK(dvk_preprocess_image(&config, 0, 0, DVK_RESIZE_NEWEST, &image, values, NULL, NULL) == DVK_OK);
+    CHECK(dvk_preprocess_image(NULL, &config, 0, 0, DVK_RESIZE_NEWEST, &image, values, NULL, NULL) == DVK_OK);
     dvk_error error;
     config.crop_width = 0;
-    CHECK(dvk_preprocess_image(&config, 0, 0, DVK_RESIZE_NEWEST, &image, values, NULL, &error) ==
+    CHECK(dvk_preprocess_image(NULL, &config, 0, 0, DVK_RESIZE_NEWEST, &image, values, NULL, &error) ==
           DVK_ERROR_INVALID_ARGUMENT);
     free(values);
     dvk_image_free(&image);
@@ -207,7 +207,8 @@ static void test_float(void) {
     static uint8_t resized[3 * WIDTH * HEIGHT];
     dvk_preprocess_config config = imagenet;
     config.resize_as_float = true;
-    CHECK(dvk_preprocess_image(&config, WIDTH, HEIGHT, DVK_RESIZE_NEWEST, &image, values, resized, NULL) == DVK_OK);
+    CHECK(dvk_preprocess_image(NULL, &config, WIDTH, HEIGHT, DVK_RESIZE_NEWEST, &image, values, resized, NULL) ==
+          DVK_OK);
     double largest = 0, from_bytes = 0;
     for (size_t i = 0; i < golden.count; i++) {
         size_t channel = i / (WIDTH * HEIGHT), pixel = i % (WIDTH * HEIGHT);
@@ -219,7 +220,7 @@ static void test_float(void) {
     /* The bytes are for drawing: the same picture, rounded once in each pass. */
     CHECK_MESSAGE(from_bytes < 1.6 / 255 && from_bytes > 0.3 / 255, "%g", from_bytes * 255);
     config.resample = DVK_RESAMPLE_NEAREST;
-    CHECK(dvk_preprocess_image(&config, WIDTH, HEIGHT, DVK_RESIZE_NEWEST, &image, values, NULL, NULL) ==
+    CHECK(dvk_preprocess_image(NULL, &config, WIDTH, HEIGHT, DVK_RESIZE_NEWEST, &image, values, NULL, NULL) ==
           DVK_ERROR_UNSUPPORTED);
     dvk_image_free(&image);
     npy_free(&golden);

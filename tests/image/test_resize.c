@@ -28,7 +28,7 @@ static void check_golden(uint32_t sw, uint32_t sh, uint32_t w, uint32_t h, const
     synth_image(sw, sh, source);
     REQUIRE(filter_number(filter) >= 0);
     dvk_error error = {0};
-    CHECK(dvk_resize(source, sw, sh, target, w, h, (dvk_resample)filter_number(filter), order, &error) == DVK_OK);
+    CHECK(dvk_resize(NULL, source, sw, sh, target, w, h, (dvk_resample)filter_number(filter), order, &error) == DVK_OK);
     CHECK_MESSAGE(synth_fnv1a64(target, (size_t)w * h * 3) == hash, "%ux%u to %ux%u, %s, %s", sw, sh, w, h, filter,
                   order == DVK_RESIZE_CLASSIC ? "classic" : "newest");
     free(source);
@@ -152,7 +152,7 @@ static void test_random(void) {
             source[k] = i & 1 ? (uint8_t)random_next(&state) : random_next(&state) & 1 ? 255 : 0;
         plain_resize(source, sw, sh, expected, w, h, filter, order);
         dvk_error error = {0};
-        CHECK(dvk_resize(source, sw, sh, found, w, h, (dvk_resample)filter, order, &error) == DVK_OK);
+        CHECK(dvk_resize(NULL, source, sw, sh, found, w, h, (dvk_resample)filter, order, &error) == DVK_OK);
         CHECK_MESSAGE(!memcmp(expected, found, (size_t)w * h * 3), "case %d: %ux%u to %ux%u, %s, %s", i, sw, sh, w, h,
                       dvk_resample_name(filter), order == DVK_RESIZE_CLASSIC ? "classic" : "newest");
 
@@ -161,7 +161,8 @@ static void test_random(void) {
         dvk_window part = window;
         part.width = 1 + random_below(&state, w - window.x);
         part.height = 1 + random_below(&state, h - window.y);
-        CHECK(dvk_resize_window(source, sw, sh, found, w, h, &part, (dvk_resample)filter, order, &error) == DVK_OK);
+        CHECK(dvk_resize_window(NULL, source, sw, sh, found, w, h, &part, (dvk_resample)filter, order, &error) ==
+              DVK_OK);
         bool same = true;
         for (uint32_t y = 0; y < part.height; y++)
             same &= !memcmp(found + (size_t)y * part.width * 3, expected + ((size_t)(part.y + y) * w + part.x) * 3,
@@ -178,14 +179,14 @@ static void test_random(void) {
 static void test_arguments(void) {
     uint8_t pixel[3] = {1, 2, 3}, result[3] = {0};
     dvk_error error;
-    CHECK(dvk_resize(pixel, 0, 1, result, 1, 1, DVK_RESAMPLE_BOX, DVK_RESIZE_NEWEST, &error) ==
+    CHECK(dvk_resize(NULL, pixel, 0, 1, result, 1, 1, DVK_RESAMPLE_BOX, DVK_RESIZE_NEWEST, &error) ==
           DVK_ERROR_INVALID_ARGUMENT);
-    CHECK(dvk_resize(pixel, 1, 1, result, 1, 0, DVK_RESAMPLE_BOX, DVK_RESIZE_NEWEST, &error) ==
+    CHECK(dvk_resize(NULL, pixel, 1, 1, result, 1, 0, DVK_RESAMPLE_BOX, DVK_RESIZE_NEWEST, &error) ==
           DVK_ERROR_INVALID_ARGUMENT);
-    CHECK(dvk_resize(pixel, 1, 1, result, 1, 1, (dvk_resample)6, DVK_RESIZE_NEWEST, NULL) ==
+    CHECK(dvk_resize(NULL, pixel, 1, 1, result, 1, 1, (dvk_resample)6, DVK_RESIZE_NEWEST, NULL) ==
           DVK_ERROR_INVALID_ARGUMENT);
-    CHECK(dvk_resize(pixel, 1, 1, result, UINT32_MAX, UINT32_MAX, DVK_RESAMPLE_LANCZOS, DVK_RESIZE_NEWEST, &error) !=
-          DVK_OK);
+    CHECK(dvk_resize(NULL, pixel, 1, 1, result, UINT32_MAX, UINT32_MAX, DVK_RESAMPLE_LANCZOS, DVK_RESIZE_NEWEST,
+                     &error) != DVK_OK);
     CHECK(!dvk_resample_name(-1) && !dvk_resample_name(6));
     CHECK(!strcmp(dvk_resample_name(2), "bilinear") && !strcmp(dvk_resample_name(3), "bicubic"));
 }

@@ -36,6 +36,18 @@ def defined_names(library, *options):
     return {line.split()[-1] for line in lines if re.match(r"[0-9a-f]+ \w ", line)}
 
 
+def check_memory(static):
+    """Only memory.c may ask the C library for memory: all else goes through the host's callbacks."""
+    own = re.compile(r"(malloc|calloc|realloc|reallocarray|free|aligned_alloc|posix_memalign|strn?dup|v?asprintf|getline)$")
+    users, member = {}, ""
+    for line in output_of(["nm", "--undefined-only", static]).splitlines():
+        if line.endswith(":"):
+            member = line[:-1]
+        elif (words := line.split()) and own.match(words[-1]):
+            users.setdefault(member, set()).add(words[-1])
+    check(users.keys() == {"memory.c.o"}, f"{static.name}: these call the C library's allocator: {users}")
+
+
 def check_names(arguments, shared, static):
     declared = set(re.findall(r"^DVK_API [^;]*?\b(dvk_\w+)\(", arguments.header.read_text(encoding="utf-8"), re.MULTILINE))
     check(len(declared) > 20, f"found only {len(declared)} functions in {arguments.header}")
@@ -48,6 +60,7 @@ def check_names(arguments, shared, static):
         check(declared <= names, f"{static.name} lacks {sorted(declared - names)}")
         foreign = sorted(name for name in names if not name.startswith("dvk_"))
         check(not foreign, f"{static.name} defines {foreign}")
+        check_memory(static)
 
 
 def build_and_run(arguments, root, flags, name, library_dir):

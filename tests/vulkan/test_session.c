@@ -291,11 +291,12 @@ static void test_misuse(dvk_model *model) {
 
     static float planes[3 * 32 * 32];
     uint8_t black[3] = {0, 0, 0};
-    const dvk_image image = {1, 1, black};
+    const dvk_image image = {.width = 1, .height = 1, .pixels = black};
     const dvk_preprocess_params wrong[] = {{.width = 32}, {.height = 32}, {.order = (dvk_resize_order)7}};
     for (size_t i = 0; i < 3; i++)
         CHECK(dvk_preprocess(model, &wrong[i], &image, planes, NULL, &error) == DVK_ERROR_INVALID_ARGUMENT);
-    CHECK(dvk_preprocess(model, NULL, &(dvk_image){1, 1, NULL}, planes, NULL, &error) == DVK_ERROR_INVALID_ARGUMENT);
+    CHECK(dvk_preprocess(model, NULL, &(dvk_image){.width = 1, .height = 1}, planes, NULL, &error) ==
+          DVK_ERROR_INVALID_ARGUMENT);
     CHECK(dvk_preprocess(model, NULL, &image, planes, NULL, &error) == DVK_OK);
     dvk_model_destroy(&model);
 }
