@@ -3,6 +3,8 @@
 #ifndef DVK_VARIANTS_H_
 #define DVK_VARIANTS_H_
 
+#include "dino_vk.h" /* dvk_feature */
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -31,13 +33,6 @@ typedef enum dvk_device_class {
     DVK_CLASS_GPU,
     DVK_CLASS_SOFTWARE /* VK_PHYSICAL_DEVICE_TYPE_CPU: barriers are costly, registers are memory */
 } dvk_device_class;
-
-/* Feature bits that a variant can need beyond Vulkan 1.1 core. */
-enum {
-    DVK_FEATURE_SUBGROUP_BALLOT = 1 << 0, /* broadcast and ballot in compute */
-    DVK_FEATURE_FP16_STORAGE = 1 << 1,
-    DVK_FEATURE_FP16_ARITHMETIC = 1 << 2
-};
 
 /* Specialisation constants by id. Ids 1 to 7 belong to the variant (its tile), the others have one meaning everywhere.
  */
