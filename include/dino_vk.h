@@ -163,6 +163,8 @@ typedef struct dvk_context_params {
     const dvk_allocator *allocator; /* also of the context's models and sessions; NULL: the C library */
     const void *vulkan_allocator;   /* a VkAllocationCallbacks for every Vulkan call that takes one; copied. NULL: none
                                      */
+    /* Bits of what not to use although the device has it, for comparisons and around a driver's bug. */
+    uint32_t disabled_features;
 } dvk_context_params;
 
 /* Lists the machine's Vulkan devices. *count: in, the capacity of `infos`; out, how many devices there are. At most
@@ -216,7 +218,9 @@ typedef struct dvk_import {
     void *device;                        /* VkDevice */
     void *queue;                         /* VkQueue of a family that computes; NULL: vkGetDeviceQueue gives it */
     uint32_t queue_family, queue_index;  /* whose queue that is, as given at vkCreateDevice */
-    uint32_t features;                   /* dvk_feature bits that were enabled on `device`, attested; 0: none */
+    /* dvk_feature bits that were enabled on `device`, attested; 0: none. Those that the device does not offer, or that
+     * the library was built without, are left alone with a warning in the log. */
+    uint32_t features;
     /* Called around every vkQueueSubmit on `queue`, from the thread that called the library, never nested. Both, or
      * NULL where no other thread uses the queue during calls that submit: dvk_model_load, dvk_session_create,
      * dvk_session_measure, dvk_session_run and dvk_session_submit. */

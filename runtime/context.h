@@ -2,6 +2,7 @@
 #ifndef DVK_CONTEXT_H_
 #define DVK_CONTEXT_H_
 
+#include "device_features.h"
 #include "memory.h"
 #include "variants.h"
 #include "vulkan_api.h"
@@ -70,7 +71,7 @@ struct dvk_context {
 
     /* What variants are chosen by. */
     dvk_device_class device_class;
-    uint32_t features; /* DVK_FEATURE_* that were enabled on `device` */
+    dvk_device_features features; /* what was enabled on `device` */
 
     VkPipelineCache pipeline_cache;
     bool host_pipeline_cache; /* it is the host's: not ours to destroy or to save */

@@ -2,6 +2,7 @@
 #include "context.h"
 #include "pipeline.h"
 
+#include <assert.h>
 #include <string.h>
 
 enum { DVK_KNOWN_FEATURES = (DVK_FEATURE_TIMELINE_SEMAPHORE << 1) - 1 };
@@ -87,7 +88,8 @@ static dvk_result describe(dvk_context *context, dvk_error *error) {
     return DVK_OK;
 }
 
-static dvk_result take_device(dvk_context *context, const dvk_import *import, dvk_error *error) {
+static dvk_result take_device(dvk_context *context, const dvk_import *import, const dvk_context_params *params,
+                              dvk_error *error) {
     context->imported = true;
     context->instance.handle = import->instance;
     context->physical_device = import->physical_device;
@@ -98,11 +100,19 @@ static dvk_result take_device(dvk_context *context, const dvk_import *import, dv
         status = describe(context, error);
     if (status == DVK_OK)
         status = check_queue(context, import, error);
+    if (status == DVK_OK)
+        status = dvk_query_features(&context->instance.vk, &context->allocator, context->instance.handle,
+                                    context->physical_device, &context->features, error);
     if (status != DVK_OK)
         return status;
     context->device = import->device;
     context->queue_family = import->queue_family;
-    context->features = import->features;
+    context->features.bits &= import->features & ~params->disabled_features;
+    if (import->features & ~(context->features.bits | params->disabled_features))
+        dvk_log_message(&context->log, DVK_LOG_WARNING,
+                        "features 0x%x are attested and will not be used: %s does not offer them, or this build of the "
+                        "library does not know them",
+                        import->features & ~(context->features.bits | params->disabled_features), context->info.name);
     context->lock_queue = import->lock_queue;
     context->unlock_queue = import->unlock_queue;
     context->queue_user = import->queue_user;
@@ -130,7 +140,7 @@ dvk_result dvk_context_import(const dvk_import *import, const dvk_context_params
         status = dvk_context_allocate(params, "dvk_context_import", &context, error);
     if (status != DVK_OK)
         return status;
-    status = take_device(context, import, error);
+    status = take_device(context, import, params, error);
     if (status == DVK_OK)
         status = dvk_context_start(context, params->cache_dir, error);
     if (status != DVK_OK) {
@@ -138,5 +148,34 @@ dvk_result dvk_context_import(const dvk_import *import, const dvk_context_params
         return status;
     }
     *context_out = context;
+    return DVK_OK;
+}
+
+dvk_result dvk_advise_device(const dvk_import *import, uint32_t wanted, dvk_device_advice *advice, dvk_error *error) {
+    if (!import || !advice)
+        return dvk_fail(error, DVK_ERROR_INVALID_ARGUMENT, "dvk_advise_device: import or advice is NULL");
+    dvk_result status = check_instance(import, "dvk_advise_device", error);
+    if (status != DVK_OK)
+        return status;
+    dvk_instance_table vk;
+    dvk_device_features features;
+    status = dvk_load_instance_table(&vk, (PFN_vkGetInstanceProcAddr)import->get_instance_proc_addr, import->instance,
+                                     error);
+    if (status == DVK_OK)
+        status = dvk_query_features(&vk, NULL, import->instance, import->physical_device, &features, error);
+    if (status != DVK_OK)
+        return status;
+    uint32_t bits = features.bits & wanted;
+    if (!(bits & DVK_FEATURE_COOPERATIVE_MATRIX)) /* the second extension builds on the first */
+        bits &= ~(uint32_t)DVK_FEATURE_COOPERATIVE_MATRIX_2;
+
+    static_assert(sizeof(dvk_feature_request) <= sizeof(advice->storage), "dvk_device_advice.storage is too small");
+    memset(advice, 0, sizeof(*advice));
+    dvk_feature_request *request = (dvk_feature_request *)(void *)advice->storage;
+    dvk_request_features(bits, request);
+    advice->features = bits;
+    advice->chain = request->chain;
+    advice->extension_count = request->extension_count;
+    memcpy(advice->extensions, request->extensions, request->extension_count * sizeof(request->extensions[0]));
     return DVK_OK;
 }

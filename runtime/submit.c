@@ -68,7 +68,7 @@ static dvk_result check_semaphores(const dvk_context *context, const dvk_semapho
                         "dvk_session_submit: %u semaphores to %s at %s, at most %d are possible", count, which,
                         semaphores ? "some address" : "NULL", DVK_MAX_SEMAPHORES);
     for (uint32_t i = 0; i < count; i++)
-        if (semaphores[i].value && !(context->features & DVK_FEATURE_TIMELINE_SEMAPHORE))
+        if (semaphores[i].value && !(context->features.bits & DVK_FEATURE_TIMELINE_SEMAPHORE))
             return dvk_fail(
                 error, DVK_ERROR_INVALID_ARGUMENT,
                 "dvk_session_submit: semaphore %u to %s has a value, and dvk_import.features does not attest "
@@ -84,6 +84,12 @@ dvk_result dvk_session_submit(dvk_session *session, const dvk_submit_params *par
     dvk_result status = check_slot(session, params->slot, "dvk_session_submit", error);
     if (status != DVK_OK)
         return status;
+    for (size_t i = 0; i < sizeof(params->reserved) / sizeof(params->reserved[0]); i++)
+        if (params->reserved[i])
+            return dvk_fail(
+                error, DVK_ERROR_INVALID_ARGUMENT,
+                "dvk_session_submit: dvk_submit_params.reserved is not zero: initialise the whole struct with "
+                "zeros");
     dvk_context *context = session->model->context;
     status = check_semaphores(context, params->wait, params->wait_count, "wait for", error);
     if (status == DVK_OK)

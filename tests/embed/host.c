@@ -21,7 +21,7 @@ int host_messages(void) {
     return count;
 }
 
-bool host_is_validated(const host *host) {
+bool host_is_validated(const test_host *host) {
     return host->messenger != VK_NULL_HANDLE;
 }
 
@@ -35,20 +35,21 @@ static bool has_layer(const char *name) {
     return false;
 }
 
-static void open_instance(host *host) {
-    static const char *const layer = "VK_LAYER_KHRONOS_validation", *const extension = VK_EXT_DEBUG_UTILS_EXTENSION_NAME;
+static void open_instance(test_host *host) {
+    static const char *const layer = "VK_LAYER_KHRONOS_validation", *const extension =
+                                                                        VK_EXT_DEBUG_UTILS_EXTENSION_NAME;
     VkApplicationInfo application = {.sType = VK_STRUCTURE_TYPE_APPLICATION_INFO, .apiVersion = host->api_version};
     VkInstanceCreateInfo info = {.sType = VK_STRUCTURE_TYPE_INSTANCE_CREATE_INFO, .pApplicationInfo = &application};
     const VkValidationFeatureEnableEXT enabled = VK_VALIDATION_FEATURE_ENABLE_SYNCHRONIZATION_VALIDATION_EXT;
     VkValidationFeaturesEXT features = {.sType = VK_STRUCTURE_TYPE_VALIDATION_FEATURES_EXT,
                                         .enabledValidationFeatureCount = 1,
                                         .pEnabledValidationFeatures = &enabled};
-    VkDebugUtilsMessengerCreateInfoEXT messenger = {
-        .sType = VK_STRUCTURE_TYPE_DEBUG_UTILS_MESSENGER_CREATE_INFO_EXT,
-        .messageSeverity =
-            VK_DEBUG_UTILS_MESSAGE_SEVERITY_WARNING_BIT_EXT | VK_DEBUG_UTILS_MESSAGE_SEVERITY_ERROR_BIT_EXT,
-        .messageType = VK_DEBUG_UTILS_MESSAGE_TYPE_VALIDATION_BIT_EXT | VK_DEBUG_UTILS_MESSAGE_TYPE_PERFORMANCE_BIT_EXT,
-        .pfnUserCallback = on_message};
+    VkDebugUtilsMessengerCreateInfoEXT messenger = {.sType = VK_STRUCTURE_TYPE_DEBUG_UTILS_MESSENGER_CREATE_INFO_EXT,
+                                                    .messageSeverity = VK_DEBUG_UTILS_MESSAGE_SEVERITY_WARNING_BIT_EXT |
+                                                                       VK_DEBUG_UTILS_MESSAGE_SEVERITY_ERROR_BIT_EXT,
+                                                    .messageType = VK_DEBUG_UTILS_MESSAGE_TYPE_VALIDATION_BIT_EXT |
+                                                                   VK_DEBUG_UTILS_MESSAGE_TYPE_PERFORMANCE_BIT_EXT,
+                                                    .pfnUserCallback = on_message};
     const bool validated = has_layer(layer);
     if (validated) {
         info.pNext = &features;
@@ -64,13 +65,13 @@ static void open_instance(host *host) {
         printf("without validation: the layer is not installed\n");
         return;
     }
-    PFN_vkCreateDebugUtilsMessengerEXT create = (PFN_vkCreateDebugUtilsMessengerEXT)vkGetInstanceProcAddr(
-        host->instance, "vkCreateDebugUtilsMessengerEXT");
+    PFN_vkCreateDebugUtilsMessengerEXT create =
+        (PFN_vkCreateDebugUtilsMessengerEXT)vkGetInstanceProcAddr(host->instance, "vkCreateDebugUtilsMessengerEXT");
     VK(create(host->instance, &messenger, NULL, &host->messenger));
 }
 
 /* The machine's first device, or the one whose index $DVK_TEST_DEVICE is. */
-static void pick_physical_device(host *host) {
+static void pick_physical_device(test_host *host) {
     VkPhysicalDevice devices[16];
     uint32_t count = 16;
     VkResult result = vkEnumeratePhysicalDevices(host->instance, &count, devices);
@@ -83,7 +84,7 @@ static void pick_physical_device(host *host) {
 
 /* drivers/vulkan/rendering_device_driver_vulkan.cpp: what a shader may use is turned on where it is there; of what this
  * library could use that is fp16 alone. */
-static void enable_like_godot(host *host, VkPhysicalDeviceVulkan11Features *features_11,
+static void enable_like_godot(test_host *host, VkPhysicalDeviceVulkan11Features *features_11,
                               VkPhysicalDeviceVulkan12Features *features_12, VkPhysicalDeviceFeatures2 *features) {
     VkPhysicalDeviceVulkan12Features has_12 = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_2_FEATURES};
     VkPhysicalDeviceVulkan11Features has_11 = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_1_FEATURES,
@@ -107,7 +108,7 @@ static void enable_like_godot(host *host, VkPhysicalDeviceVulkan11Features *feat
                      (features_11->storageBuffer16BitAccess ? DVK_FEATURE_FP16_STORAGE : 0);
 }
 
-static void open_device(host *host, host_kind kind) {
+static void open_device(test_host *host, host_kind kind) {
     const float priority = 1;
     VkQueueFamilyProperties families[16];
     VkDeviceQueueCreateInfo queues[16];
@@ -126,9 +127,8 @@ static void open_device(host *host, host_kind kind) {
     VkPhysicalDeviceVulkan11Features features_11 = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_1_FEATURES,
                                                     .pNext = &features_12};
     VkPhysicalDeviceFeatures2 features = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2, .pNext = &features_11};
-    VkDeviceCreateInfo info = {.sType = VK_STRUCTURE_TYPE_DEVICE_CREATE_INFO,
-                               .queueCreateInfoCount = count,
-                               .pQueueCreateInfos = queues};
+    VkDeviceCreateInfo info = {
+        .sType = VK_STRUCTURE_TYPE_DEVICE_CREATE_INFO, .queueCreateInfoCount = count, .pQueueCreateInfos = queues};
     static dvk_device_advice advice;
     if (kind == HOST_GODOT) {
         enable_like_godot(host, &features_11, &features_12, &features);
@@ -153,7 +153,7 @@ static void open_device(host *host, host_kind kind) {
     VK(vkCreateCommandPool(host->device, &pool, NULL, &host->command_pool));
 }
 
-void host_open(host *host, host_kind kind) {
+void host_open(test_host *host, host_kind kind) {
     memset(host, 0, sizeof(*host));
     pthread_mutex_init(&host->mutex, NULL);
     host->api_version = kind == HOST_BARE ? VK_API_VERSION_1_1 : VK_API_VERSION_1_2;
@@ -162,12 +162,12 @@ void host_open(host *host, host_kind kind) {
     open_device(host, kind);
 }
 
-void host_close(host *host) {
+void host_close(test_host *host) {
     VK(vkDeviceWaitIdle(host->device));
     vkDestroyCommandPool(host->device, host->command_pool, NULL);
     vkDestroyDevice(host->device, NULL);
-    PFN_vkDestroyDebugUtilsMessengerEXT destroy = (PFN_vkDestroyDebugUtilsMessengerEXT)vkGetInstanceProcAddr(
-        host->instance, "vkDestroyDebugUtilsMessengerEXT");
+    PFN_vkDestroyDebugUtilsMessengerEXT destroy =
+        (PFN_vkDestroyDebugUtilsMessengerEXT)vkGetInstanceProcAddr(host->instance, "vkDestroyDebugUtilsMessengerEXT");
     if (host->messenger)
         destroy(host->instance, host->messenger, NULL);
     vkDestroyInstance(host->instance, NULL);
@@ -176,7 +176,7 @@ void host_close(host *host) {
 }
 
 static void lock(void *user) {
-    host *host = user;
+    test_host *host = user;
     pthread_mutex_lock(&host->mutex);
     CHECK(host->held == 0);
     host->held++;
@@ -184,12 +184,12 @@ static void lock(void *user) {
 }
 
 static void unlock(void *user) {
-    host *host = user;
+    test_host *host = user;
     host->held--;
     pthread_mutex_unlock(&host->mutex);
 }
 
-dvk_import host_import(host *host) {
+dvk_import host_import(test_host *host) {
     return (dvk_import){
         .get_instance_proc_addr = (dvk_function)vkGetInstanceProcAddr,
         .instance = host->instance,
@@ -210,7 +210,7 @@ static void on_log(void *user, dvk_log_level level, const char *message) {
     printf("log %d: %s\n", (int)level, message);
 }
 
-dvk_context *host_context(host *host) {
+dvk_context *host_context(test_host *host) {
     dvk_import import = host_import(host);
     dvk_context *context = NULL;
     dvk_error error;
@@ -222,7 +222,7 @@ dvk_context *host_context(host *host) {
     return context;
 }
 
-VkCommandBuffer host_begin(host *host, VkCommandBufferLevel level) {
+VkCommandBuffer host_begin(test_host *host, VkCommandBufferLevel level) {
     VkCommandBuffer commands;
     VkCommandBufferAllocateInfo info = {.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_ALLOCATE_INFO,
                                         .commandPool = host->command_pool,
@@ -236,7 +236,7 @@ VkCommandBuffer host_begin(host *host, VkCommandBufferLevel level) {
     return commands;
 }
 
-void host_run(host *host, VkCommandBuffer commands) {
+void host_run(test_host *host, VkCommandBuffer commands) {
     VK(vkEndCommandBuffer(commands));
     VkFence fence = host_fence(host);
     VkSubmitInfo submit = {
@@ -249,7 +249,7 @@ void host_run(host *host, VkCommandBuffer commands) {
     vkFreeCommandBuffers(host->device, host->command_pool, 1, &commands);
 }
 
-VkSemaphore host_semaphore(host *host, bool timeline) {
+VkSemaphore host_semaphore(test_host *host, bool timeline) {
     VkSemaphore semaphore;
     VkSemaphoreTypeCreateInfo type = {.sType = VK_STRUCTURE_TYPE_SEMAPHORE_TYPE_CREATE_INFO,
                                       .semaphoreType = VK_SEMAPHORE_TYPE_TIMELINE};
@@ -258,14 +258,14 @@ VkSemaphore host_semaphore(host *host, bool timeline) {
     return semaphore;
 }
 
-VkFence host_fence(host *host) {
+VkFence host_fence(test_host *host) {
     VkFence fence;
     VkFenceCreateInfo info = {.sType = VK_STRUCTURE_TYPE_FENCE_CREATE_INFO};
     VK(vkCreateFence(host->device, &info, NULL, &fence));
     return fence;
 }
 
-void host_submit(host *host, VkSemaphore wait, VkSemaphore signal, VkFence fence) {
+void host_submit(test_host *host, VkSemaphore wait, VkSemaphore signal, VkFence fence) {
     const VkPipelineStageFlags stage = VK_PIPELINE_STAGE_ALL_COMMANDS_BIT;
     VkSubmitInfo submit = {.sType = VK_STRUCTURE_TYPE_SUBMIT_INFO,
                            .waitSemaphoreCount = wait != VK_NULL_HANDLE,

@@ -1,5 +1,5 @@
-/* A host that has a Vulkan device of its own, as a game engine does, and uses the library through nothing but the public
- * header and the shared library. Failures of the host's own Vulkan calls end the test. */
+/* A host that has a Vulkan device of its own, as a game engine does, and uses the library through nothing but the
+ * public header and the shared library. Failures of the host's own Vulkan calls end the test. */
 #ifndef DVK_TEST_HOST_H_
 #define DVK_TEST_HOST_H_
 
@@ -10,12 +10,12 @@
 #include <vulkan/vulkan.h>
 
 typedef enum host_kind {
-    HOST_GODOT, /* what stock Godot 4 enables, and no more */
-    HOST_BARE,  /* Vulkan 1.1, no feature at all */
+    HOST_GODOT,  /* what stock Godot 4 enables, and no more */
+    HOST_BARE,   /* Vulkan 1.1, no feature at all */
     HOST_ADVISED /* what dvk_advise_device() says */
 } host_kind;
 
-typedef struct host {
+typedef struct test_host {
     VkInstance instance;
     uint32_t api_version;
     VkPhysicalDevice physical_device;
@@ -28,7 +28,7 @@ typedef struct host {
     pthread_mutex_t mutex; /* of the queue */
     int held;              /* how often it is held; 0 or 1 */
     int submissions;       /* how often it was taken */
-} host;
+} test_host;
 
 #define VK(call)                                                                                                       \
     do {                                                                                                               \
@@ -39,23 +39,23 @@ typedef struct host {
         }                                                                                                              \
     } while (0)
 
-/* With the validation layer, core and synchronisation, wherever it is installed; its messages are printed and counted in
- * host_messages(). Skips the test where there is no Vulkan. */
-void host_open(host *host, host_kind kind);
-void host_close(host *host);
+/* With the validation layer, core and synchronisation, wherever it is installed; its messages are printed and counted
+ * in host_messages(). Skips the test where there is no Vulkan. */
+void host_open(test_host *host, host_kind kind);
+void host_close(test_host *host);
 int host_messages(void);
-bool host_is_validated(const host *host);
+bool host_is_validated(const test_host *host);
 
 /* With lock callbacks that check that nobody else is inside. */
-dvk_import host_import(host *host);
-dvk_context *host_context(host *host);
+dvk_import host_import(test_host *host);
+dvk_context *host_context(test_host *host);
 
-VkCommandBuffer host_begin(host *host, VkCommandBufferLevel level);
+VkCommandBuffer host_begin(test_host *host, VkCommandBufferLevel level);
 /* Ends, submits under the lock, waits for a fence, frees. */
-void host_run(host *host, VkCommandBuffer commands);
-VkSemaphore host_semaphore(host *host, bool timeline);
-VkFence host_fence(host *host);
+void host_run(test_host *host, VkCommandBuffer commands);
+VkSemaphore host_semaphore(test_host *host, bool timeline);
+VkFence host_fence(test_host *host);
 /* Without commands. */
-void host_submit(host *host, VkSemaphore wait, VkSemaphore signal, VkFence fence);
+void host_submit(test_host *host, VkSemaphore wait, VkSemaphore signal, VkFence fence);
 
 #endif

@@ -1,7 +1,9 @@
 /* What dvk_context_import() takes and refuses, and what dvk_advise_device() says. */
-#include "features.h"
+#include "outputs.h"
 #include "host.h"
 #include "synth.h"
+
+int test_failures_, test_checks_;
 
 #define MODEL "import-vit-tiny"
 
@@ -16,7 +18,7 @@ static void expect_refusal(const dvk_import *import, const dvk_context_params *p
     CHECK(context == NULL);
 }
 
-static void test_refusals(host *host) {
+static void test_refusals(test_host *host) {
     const dvk_import good = host_import(host);
     dvk_import import;
     dvk_context *context = NULL;
@@ -46,7 +48,7 @@ static void test_refusals(host *host) {
 }
 
 /* queue NULL: the library asks for it; no lock; no log; and the host's pipeline cache, which gets what is compiled. */
-static void test_options(host *host) {
+static void test_options(test_host *host) {
     dvk_import import = host_import(host);
     VkPipelineCache cache;
     VkPipelineCacheCreateInfo info = {.sType = VK_STRUCTURE_TYPE_PIPELINE_CACHE_CREATE_INFO};
@@ -73,7 +75,7 @@ static void test_options(host *host) {
     vkDestroyPipelineCache(host->device, cache, NULL);
 }
 
-static void test_advice(host *host) {
+static void test_advice(test_host *host) {
     dvk_import import = host_import(host);
     dvk_device_advice advice;
     dvk_error error = {DVK_OK, ""};
@@ -106,7 +108,7 @@ static void test_version(void) {
 int main(void) {
     test_version();
     REQUIRE(synth_write_model("vit-tiny", MODEL, NULL));
-    host host;
+    test_host host;
     host_open(&host, HOST_GODOT);
     test_refusals(&host);
     test_options(&host);

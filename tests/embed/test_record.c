@@ -1,9 +1,11 @@
 /* The bits of a pass are the same on the library's own device, on the host's, in the host's command buffer, in many of
  * them, in secondary ones, and after a host that uses the same queue for other things. */
-#include "features.h"
+#include "outputs.h"
 #include "host.h"
 #include "random.h"
 #include "synth.h"
+
+int test_failures_, test_checks_;
 
 #define MODEL "record-vit-tiny"
 
@@ -23,8 +25,7 @@ static void check_features(const dvk_session *session, uint32_t slot, const char
 }
 
 static dvk_session *open_default(dvk_model *model, uint32_t in_flight) {
-    return open_session(model,
-                        (dvk_session_params){.batch = BATCH, .outputs = ALL_OUTPUTS, .in_flight = in_flight});
+    return open_session(model, (dvk_session_params){.batch = BATCH, .outputs = ALL_OUTPUTS, .in_flight = in_flight});
 }
 
 /* What all others are compared with. */
@@ -45,14 +46,13 @@ static void run_on_own_device(void) {
 static void record(dvk_session *session, VkCommandBuffer commands, uint32_t slot, dvk_position first,
                    dvk_position last) {
     dvk_error error = {DVK_OK, ""};
-    dvk_result result =
-        dvk_session_record(session,
-                           &(dvk_record_params){.command_buffer = commands,
-                                                .slot = slot,
-                                                .flags = DVK_RECORD_UPLOAD | DVK_RECORD_READBACK,
-                                                .first = first,
-                                                .last = last},
-                           &error);
+    dvk_result result = dvk_session_record(session,
+                                           &(dvk_record_params){.command_buffer = commands,
+                                                                .slot = slot,
+                                                                .flags = DVK_RECORD_UPLOAD | DVK_RECORD_READBACK,
+                                                                .first = first,
+                                                                .last = last},
+                                           &error);
     CHECK_MESSAGE(result == DVK_OK, "%s", error.message);
 }
 
@@ -66,7 +66,7 @@ static void test_run(dvk_session *session) {
     check_features(session, 0, "run on the host's device");
 }
 
-static void test_whole(host *host, dvk_session *session) {
+static void test_whole(test_host *host, dvk_session *session) {
     run_another(session);
     VkCommandBuffer commands = host_begin(host, VK_COMMAND_BUFFER_LEVEL_PRIMARY);
     record(session, commands, 0, (dvk_position){0, 0}, (dvk_position){0, 0});
@@ -83,7 +83,7 @@ static void test_whole(host *host, dvk_session *session) {
 }
 
 /* A recorded command buffer may be submitted again and again, with other input each time. */
-static void test_replay(host *host, dvk_session *session) {
+static void test_replay(test_host *host, dvk_session *session) {
     static float again[MAX_FEATURES];
     VkCommandBuffer commands = host_begin(host, VK_COMMAND_BUFFER_LEVEL_PRIMARY);
     record(session, commands, 0, (dvk_position){0, 0}, (dvk_position){0, 0});
@@ -104,7 +104,7 @@ static void test_replay(host *host, dvk_session *session) {
 }
 
 /* Slices of any budget, each in a command buffer and a submission of its own, as frames are. */
-static void test_slices(host *host, dvk_session *session) {
+static void test_slices(test_host *host, dvk_session *session) {
     static const uint32_t budgets[] = {0, 1, 10, 100, 1000, UINT32_MAX};
     const dvk_position end = dvk_session_get_info(session)->end;
     uint32_t most = 0;
@@ -130,7 +130,7 @@ static void test_slices(host *host, dvk_session *session) {
 }
 
 /* Ranges in one command buffer; and secondary ones that a primary executes. */
-static void test_one_buffer(host *host, dvk_session *session) {
+static void test_one_buffer(test_host *host, dvk_session *session) {
     const dvk_position end = dvk_session_get_info(session)->end;
     uint64_t random = 7;
     for (int secondary = 0; secondary < 2; secondary++)
@@ -162,7 +162,7 @@ static void test_one_buffer(host *host, dvk_session *session) {
 }
 
 /* Two sessions of one model take turns slice by slice, as two views of a game would. */
-static void test_interleaved(host *host, dvk_model *model) {
+static void test_interleaved(test_host *host, dvk_model *model) {
     dvk_session *sessions[2];
     dvk_position at[2] = {{0, 0}, {0, 0}};
     for (int i = 0; i < 2; i++) {
@@ -193,8 +193,12 @@ static void test_misuse(dvk_session *session, VkCommandBuffer commands) {
     dvk_error error;
     const struct {
         dvk_position first, last;
-    } wrong[] = {{end, end},          {end, start},          {{1, 0}, {1, 0}},
-                 {{2, 0}, {1, 0}},    {{0, UINT32_MAX}, end}, {start, {end.op, 1}},
+    } wrong[] = {{end, end},
+                 {end, start},
+                 {{1, 0}, {1, 0}},
+                 {{2, 0}, {1, 0}},
+                 {{0, UINT32_MAX}, end},
+                 {start, {end.op, 1}},
                  {start, {end.op + 1, 0}}};
     for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
         dvk_record_params params = good;
@@ -216,8 +220,8 @@ static void test_misuse(dvk_session *session, VkCommandBuffer commands) {
     CHECK(dvk_session_record(session, NULL, &error) == DVK_ERROR_INVALID_ARGUMENT);
 }
 
-static void test_host(host_kind kind) {
-    host host;
+static void test_kind(host_kind kind) {
+    test_host host;
     host_open(&host, kind);
     dvk_context *context = host_context(&host);
     dvk_model *model = load_model(context, MODEL);
@@ -242,12 +246,12 @@ int main(void) {
     make_pixels(1, pixels[0], BATCH * IMAGE_FLOATS);
     make_pixels(2, pixels[1], BATCH * IMAGE_FLOATS);
     REQUIRE(synth_write_model("vit-tiny", MODEL, NULL));
-    host host;
+    test_host host;
     host_open(&host, HOST_BARE); /* skips where there is no Vulkan */
     host_close(&host);
     run_on_own_device();
-    test_host(HOST_GODOT);
-    test_host(HOST_BARE);
+    test_kind(HOST_GODOT);
+    test_kind(HOST_BARE);
     CHECK(host_messages() == 0);
     return FINISH();
 }

@@ -1,7 +1,9 @@
 /* Passes under way: slots, polling, the host's semaphores and fences, threads. */
-#include "features.h"
+#include "outputs.h"
 #include "host.h"
 #include "synth.h"
+
+int test_failures_, test_checks_;
 
 #define MODEL "submit-vit-tiny"
 
@@ -50,16 +52,13 @@ static void test_ring(dvk_model *model) {
 }
 
 /* The host holds our pass back with a semaphore of its own, so that it surely is under way. */
-static void test_under_way(host *host, dvk_model *model) {
+static void test_under_way(test_host *host, dvk_model *model) {
     dvk_session *session = open_slots(model, 2);
     VkSemaphore before = host_semaphore(host, false), after = host_semaphore(host, false);
     VkFence fence = host_fence(host), last = host_fence(host);
     dvk_semaphore wait = {.handle = (uint64_t)before}, signal = {.handle = (uint64_t)after};
-    dvk_submit_params params = {.wait = &wait,
-                                .wait_count = 1,
-                                .signal = &signal,
-                                .signal_count = 1,
-                                .fence = (uint64_t)fence};
+    dvk_submit_params params = {
+        .wait = &wait, .wait_count = 1, .signal = &signal, .signal_count = 1, .fence = (uint64_t)fence};
     dvk_error error = {DVK_OK, "untouched"};
     float value;
     CHECK(dvk_session_submit(session, &params, &error) == DVK_ERROR_INVALID_ARGUMENT); /* no input */
@@ -88,7 +87,7 @@ static void test_under_way(host *host, dvk_model *model) {
     vkDestroySemaphore(host->device, after, NULL);
 }
 
-static void test_misuse(host *host, dvk_model *model) {
+static void test_misuse(test_host *host, dvk_model *model) {
     dvk_session *session = NULL;
     dvk_error error;
     CHECK(dvk_session_create(model, &(dvk_session_params){.in_flight = DVK_MAX_SLOTS + 1}, &session, &error) ==
@@ -122,7 +121,7 @@ static void test_misuse(host *host, dvk_model *model) {
 
 /* A pass that waits for a timeline value that the host has not reached is under way for as long as the host likes. */
 static void test_timeline(void) {
-    host host;
+    test_host host;
     host_open(&host, HOST_ADVISED);
     if (!(host.features & DVK_FEATURE_TIMELINE_SEMAPHORE)) {
         printf("skipped: timeline semaphores: the device has none\n");
@@ -218,13 +217,13 @@ static void run_threads(thread_case *threads) {
     }
 }
 
-static void test_threads(host *shared) {
+static void test_threads(test_host *shared) {
     thread_case threads[THREADS] = {{0}};
     for (int i = 0; i < THREADS; i++)
         threads[i].context = host_context(shared);
     run_threads(threads); /* one device and one queue, which the host lends under its lock */
 
-    host hosts[THREADS];
+    test_host hosts[THREADS];
     for (int i = 0; i < THREADS; i++) {
         host_open(&hosts[i], i ? HOST_BARE : HOST_GODOT);
         hosts[i].features = 0; /* the same kernels on both, so that the bits are the same */
@@ -238,7 +237,7 @@ static void test_threads(host *shared) {
 int main(void) {
     REQUIRE(synth_write_model("vit-tiny", MODEL, NULL));
     test_timeline();
-    host host;
+    test_host host;
     host_open(&host, HOST_GODOT);
     host.features = 0;
     dvk_context *context = host_context(&host);

@@ -1,6 +1,6 @@
 /* A small model's outputs, all of them, as one array: what the tests compare bit by bit. */
-#ifndef DVK_TEST_FEATURES_H_
-#define DVK_TEST_FEATURES_H_
+#ifndef DVK_TEST_OUTPUTS_H_
+#define DVK_TEST_OUTPUTS_H_
 
 #include "dino_vk.h"
 #include "test.h"
@@ -30,8 +30,8 @@ static inline size_t read_features(const dvk_session *session, uint32_t slot, ui
             continue;
         size_t count = (size_t)shape[0] * shape[1];
         dvk_error error = {DVK_OK, ""};
-        dvk_result result = dvk_session_read_slot(session, slot, (dvk_output)output, image, values + used,
-                                                  MAX_FEATURES - used, &error);
+        dvk_result result =
+            dvk_session_read_slot(session, slot, (dvk_output)output, image, values + used, MAX_FEATURES - used, &error);
         CHECK_MESSAGE(result == DVK_OK, "output %d: %s", output, error.message);
         used += count;
     }
