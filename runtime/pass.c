@@ -30,6 +30,8 @@ void dvk_record_host_reads(const dvk_session *session, VkCommandBuffer commands)
 void dvk_record_upload(const dvk_session *session, const dvk_slot *slot, VkCommandBuffer commands) {
     const struct VolkDeviceTable *vk = &session->model->context->vk;
     const dvk_buffer *pixels = &session->buffers[DVK_PLAN_PIXELS];
+    if (session->plan.source.table) /* the first op writes them */
+        return;
     VkBufferCopy region = {.size = pixels->size};
     vk->vkCmdCopyBuffer(commands, slot->upload.handle, pixels->handle, 1, &region);
     record_barrier(session, commands, VK_PIPELINE_STAGE_TRANSFER_BIT, VK_ACCESS_TRANSFER_WRITE_BIT,
@@ -95,7 +97,8 @@ static dvk_result record_submission(dvk_session *session, const dvk_slot *slot, 
         dvk_record_follow(session, *commands);
         dvk_record_upload(session, slot, *commands);
     }
-    dvk_record_ops(&session->recorder, *commands, from, to);
+    const dvk_recorder recorder = dvk_slot_recorder(session, slot);
+    dvk_record_ops(&recorder, *commands, from, to);
     if (dvk_position_is_end(&session->plan, to))
         dvk_record_readback(session, slot, *commands);
     record_guard(session, slot, *commands, pass->count - 1);
@@ -111,7 +114,7 @@ static void free_pass(dvk_context *context, dvk_pass *pass) {
     *pass = (dvk_pass){.number = pass->number};
 }
 
-static dvk_result record_pass(dvk_session *session, dvk_slot *slot, dvk_error *error) {
+dvk_result dvk_slot_record(dvk_session *session, dvk_slot *slot, dvk_error *error) {
     dvk_pass pass = {.number = slot->pass.number};
     dvk_position at = {0, 0};
     dvk_result status = DVK_OK;
@@ -126,13 +129,16 @@ static dvk_result record_pass(dvk_session *session, dvk_slot *slot, dvk_error *e
     }
     free_pass(session->model->context, &slot->pass);
     slot->pass = pass;
+    slot->recorded = true;
+    session->info.submissions = pass.count;
     return DVK_OK;
 }
 
 dvk_result dvk_pass_record(dvk_session *session, dvk_error *error) {
     dvk_result status = DVK_OK;
     for (uint32_t i = 0; i < session->slot_count && status == DVK_OK; i++)
-        status = record_pass(session, &session->slots[i], error);
+        if (!session->binds || session->slots[i].bound)
+            status = dvk_slot_record(session, &session->slots[i], error);
     return status;
 }
 
@@ -165,6 +171,7 @@ void dvk_slot_destroy(dvk_session *session, dvk_slot *slot) {
         dvk_fence_settle(context, slot->fence);
     context->vk.vkDestroyFence(context->device, slot->fence, context->vulkan_allocator);
     free_pass(context, &slot->pass);
+    dvk_release(&context->allocator, slot->sets);
     dvk_buffer_destroy(context, &slot->upload);
     dvk_buffer_destroy(context, &slot->readback);
 }
