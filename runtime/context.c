@@ -25,9 +25,10 @@ static dvk_result pick_device(dvk_context *context, const char *request, dvk_err
         dvk_release(&context->allocator, devices);
         return dvk_fail_memory(error, count * sizeof(*infos));
     }
-    for (uint32_t i = 0; i < count; i++)
-        dvk_describe_device(&context->instance, devices[i], i, &infos[i]);
-    status = dvk_choose_device(infos, count, request, &chosen, error);
+    for (uint32_t i = 0; i < count && status == DVK_OK; i++)
+        status = dvk_describe_device(&context->instance, devices[i], i, &infos[i], error);
+    if (status == DVK_OK)
+        status = dvk_choose_device(infos, count, request, &chosen, error);
     if (status == DVK_OK) {
         context->physical_device = devices[chosen];
         context->info = infos[chosen];
@@ -56,8 +57,9 @@ static void query_device(dvk_context *context) {
                                                          : "tier 0 (Vulkan 1.1, no optional feature)");
 }
 
-/* Every variant of today gets by without an optional feature, so none is turned on. */
 static dvk_result create_device(dvk_context *context, dvk_error *error) {
+    dvk_feature_request features;
+    dvk_request_features(context->features.bits, &features);
     const float priority = 1.0f;
     VkDeviceQueueCreateInfo queue = {
         .sType = VK_STRUCTURE_TYPE_DEVICE_QUEUE_CREATE_INFO,
@@ -67,8 +69,11 @@ static dvk_result create_device(dvk_context *context, dvk_error *error) {
     };
     VkDeviceCreateInfo info = {
         .sType = VK_STRUCTURE_TYPE_DEVICE_CREATE_INFO,
+        .pNext = features.chain,
         .queueCreateInfoCount = 1,
         .pQueueCreateInfos = &queue,
+        .enabledExtensionCount = features.extension_count,
+        .ppEnabledExtensionNames = features.extensions,
     };
     dvk_result status =
         dvk_check_vulkan(context->instance.vk.vkCreateDevice(context->physical_device, &info, context->vulkan_allocator,
@@ -110,7 +115,11 @@ dvk_result dvk_context_create(const dvk_context_params *params, dvk_context **co
                                &context->instance, error);
     if (status == DVK_OK)
         status = pick_device(context, params->device, error);
+    if (status == DVK_OK)
+        status = dvk_query_features(&context->instance.vk, &context->allocator, context->instance.handle,
+                                    context->physical_device, &context->features, error);
     if (status == DVK_OK) {
+        context->features.bits &= ~params->disabled_features;
         query_device(context);
         status = create_device(context, error);
     }
