@@ -312,7 +312,7 @@ static uint32_t *index_of(const dvk_json *object) {
 
 static bool refuse_twin(reader *r, const dvk_json *key) {
     char what[160];
-    snprintf(what, sizeof(what), "an object that ends here has the key \"%s\" twice", dvk_quote(key->text).text);
+    snprintf(what, sizeof(what), "the object that ends here has the duplicate key \"%s\"", dvk_quote(key->text).text);
     return refuse(r, what);
 }
 
