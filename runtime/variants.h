@@ -43,7 +43,8 @@ enum {
     DVK_FEATURE_COOPERATIVE_MATRIX = 1 << 4,    /* VK_KHR_cooperative_matrix and vulkanMemoryModel */
     DVK_FEATURE_COOPERATIVE_MATRIX_2 = 1 << 5,  /* VK_NV_cooperative_matrix2: all of its features but reductions */
     DVK_FEATURE_INTEGER_DOT_PRODUCT = 1 << 6,   /* shaderIntegerDotProduct */
-    DVK_FEATURE_TIMELINE_SEMAPHORE = 1 << 7     /* timelineSemaphore */
+    DVK_FEATURE_TIMELINE_SEMAPHORE = 1 << 7,    /* timelineSemaphore */
+    DVK_FEATURE_INT64 = 1 << 8                  /* shaderInt64 */
 };
 
 /* The values of VkComponentTypeKHR. */
