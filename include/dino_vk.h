@@ -205,7 +205,8 @@ typedef enum dvk_feature {
     DVK_FEATURE_COOPERATIVE_MATRIX = 1 << 4,    /* VK_KHR_cooperative_matrix, with vulkanMemoryModel */
     DVK_FEATURE_COOPERATIVE_MATRIX_2 = 1 << 5,  /* VK_NV_cooperative_matrix2: all of its features but reductions */
     DVK_FEATURE_INTEGER_DOT_PRODUCT = 1 << 6,   /* shaderIntegerDotProduct */
-    DVK_FEATURE_TIMELINE_SEMAPHORE = 1 << 7     /* timelineSemaphore; for dvk_semaphore.value */
+    DVK_FEATURE_TIMELINE_SEMAPHORE = 1 << 7,    /* timelineSemaphore; for dvk_semaphore.value */
+    DVK_FEATURE_INT64 = 1 << 8                  /* shaderInt64 */
 } dvk_feature;
 
 /* A device that the host created and keeps. All handles must outlive the context. What a stock Godot 4, Unity or Unreal
@@ -254,10 +255,11 @@ typedef struct dvk_device_advice {
     uint32_t extension_count;
     const char *extensions[16]; /* for ppEnabledExtensionNames; static strings */
     /* Feature structures for VkDeviceCreateInfo::pNext, linked, the last one's pNext NULL; NULL: none is needed. They
-     * lie in `storage`, so the advice must stay where it is until the device is created. A host that has such
-     * structures of its own sets in them what dvk_feature names for each bit, and leaves this chain alone. */
+     * lie in `storage`, so the advice must stay where it is until the device is created. VkPhysicalDeviceFeatures2 may
+     * be among them, and then pEnabledFeatures must be NULL. A host that has such structures of its own sets in them
+     * what dvk_feature names for each bit, and leaves this chain alone. */
     const void *chain;
-    uint64_t storage[64];
+    uint64_t storage[128];
 } dvk_device_advice;
 
 /* Looks at a physical device of the host's instance. `wanted`: the dvk_feature bits that the host is willing to enable;
