@@ -53,7 +53,9 @@ static dvk_result check_buffer(dvk_source *made, dvk_error *error) {
     const uint32_t step = source->kind == DVK_SOURCE_RGB8 ? 1 : 4;
     if (!source->row_pitch)
         source->row_pitch = row;
-    if (!source->plane_pitch)
+    if (source->kind != DVK_SOURCE_FLOAT_PLANES)
+        source->plane_pitch = 0;
+    else if (!source->plane_pitch)
         source->plane_pitch = source->row_pitch * source->height;
     /* Shaders count bytes in 32 bits; the first comparison keeps the products below within 64. */
     const uint64_t planes = source->kind == DVK_SOURCE_FLOAT_PLANES ? 2 : 0;
