@@ -60,8 +60,23 @@ static void record_guard(const dvk_session *session, VkCommandBuffer commands, u
     session->model->context->vk.vkCmdCopyBuffer(commands, session->upload.handle, session->readback.handle, 1, &region);
 }
 
-static dvk_result record_submission(dvk_session *session, dvk_pass *pass, dvk_position from, dvk_position to,
-                                    dvk_error *error) {
+/* Op by op, and therefore with a barrier before each: what is timed is one op alone. */
+static void record_timed(const dvk_session *session, VkCommandBuffer commands, VkQueryPool timestamps,
+                         dvk_position from, dvk_position to) {
+    const struct VolkDeviceTable *vk = &session->model->context->vk;
+    while (from.op < to.op || from.group < to.group) {
+        dvk_position end = from.op < to.op ? (dvk_position){from.op + 1, 0} : to;
+        if (!from.group)
+            vk->vkCmdWriteTimestamp(commands, VK_PIPELINE_STAGE_BOTTOM_OF_PIPE_BIT, timestamps, 2 * from.op);
+        dvk_record_ops(&session->recorder, commands, from, end);
+        if (!end.group)
+            vk->vkCmdWriteTimestamp(commands, VK_PIPELINE_STAGE_BOTTOM_OF_PIPE_BIT, timestamps, 2 * from.op + 1);
+        from = end;
+    }
+}
+
+static dvk_result record_submission(dvk_session *session, dvk_pass_style style, dvk_pass *pass, dvk_position from,
+                                    dvk_position to, dvk_error *error) {
     dvk_context *context = session->model->context;
     VkCommandBuffer *longer = dvk_reallocate(&context->allocator, pass->commands, pass->count * sizeof(*longer),
                                              (pass->count + 1) * sizeof(*longer));
@@ -75,9 +90,14 @@ static dvk_result record_submission(dvk_session *session, dvk_pass *pass, dvk_po
         pass->count++;
     if (status != DVK_OK)
         return status;
+    if (pass->count == 1 && style.timestamps)
+        context->vk.vkCmdResetQueryPool(*commands, style.timestamps, 0, 2 * session->plan.op_count);
     if (pass->count == 1)
         record_upload(session, *commands);
-    dvk_record_ops(&session->recorder, *commands, from, to);
+    if (style.timestamps)
+        record_timed(session, *commands, style.timestamps, from, to);
+    else
+        dvk_record_ops(&session->recorder, *commands, from, to);
     if (dvk_position_is_end(&session->plan, to))
         record_readback(session, *commands);
     record_guard(session, *commands, pass->count - 1);
@@ -93,13 +113,18 @@ static void free_commands(dvk_context *context, dvk_pass *pass) {
     dvk_release(&context->allocator, pass->commands);
 }
 
-dvk_result dvk_pass_record(dvk_session *session, dvk_error *error) {
+dvk_position dvk_pass_next(const dvk_session *session, dvk_pass_style style, dvk_position from) {
+    dvk_position to = dvk_schedule_next(&session->plan, session->op_ns, from, session->budget_ns);
+    return style.stepped && to.op > from.op ? (dvk_position){from.op + 1, 0} : to;
+}
+
+dvk_result dvk_pass_record(dvk_session *session, dvk_pass_style style, dvk_error *error) {
     dvk_pass pass = {.number = session->pass.number};
     dvk_position at = {0, 0};
     dvk_result status = DVK_OK;
     while (status == DVK_OK && !dvk_position_is_end(&session->plan, at)) {
-        dvk_position to = dvk_schedule_next(&session->plan, session->op_ns, at, session->budget_ns);
-        status = record_submission(session, &pass, at, to, error);
+        dvk_position to = dvk_pass_next(session, style, at);
+        status = record_submission(session, style, &pass, at, to, error);
         at = to;
     }
     if (status != DVK_OK) {
@@ -116,13 +141,20 @@ void dvk_pass_free(dvk_session *session) {
     session->pass = (dvk_pass){.number = session->pass.number};
 }
 
-dvk_result dvk_pass_submit(dvk_session *session, dvk_error *error) {
-    dvk_context *context = session->model->context;
+dvk_result dvk_pass_begin(dvk_session *session, dvk_error *error) {
     dvk_pass *pass = &session->pass;
+    if (!pass->count) /* recording again after a profile failed */
+        return dvk_fail(error, DVK_ERROR_OUT_OF_HOST_MEMORY, "the session lost its recording: create it again");
     if (++pass->number == 0)
         pass->number = 1; /* 0 is what guards hold before the first pass */
     memcpy((uint8_t *)session->upload.mapped + session->upload_guard, &pass->number, sizeof(pass->number));
-    dvk_result status = dvk_buffer_flush(context, &session->upload, error);
+    return dvk_buffer_flush(session->model->context, &session->upload, error);
+}
+
+dvk_result dvk_pass_submit(dvk_session *session, dvk_error *error) {
+    dvk_context *context = session->model->context;
+    const dvk_pass *pass = &session->pass;
+    dvk_result status = dvk_pass_begin(session, error);
     /* Before, not after: a run that failed half-way leaves the fence in either state. */
     if (status == DVK_OK)
         status =

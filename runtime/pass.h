@@ -16,11 +16,22 @@ typedef struct dvk_pass {
  * the last share it. */
 enum { DVK_GUARD_WORDS = 256 };
 
+/* How a pass is recorded where its ops are to be timed; zero: they are not. */
+typedef struct dvk_pass_style {
+    VkQueryPool timestamps; /* queries 2 i and 2 i + 1 are written before and after op i */
+    bool stepped;           /* a submission ends with every op */
+} dvk_pass_style;
+
 /* Records the pass, cut by session->op_ns and session->budget_ns; what was recorded before is freed. */
-dvk_result dvk_pass_record(dvk_session *session, dvk_error *error);
+dvk_result dvk_pass_record(dvk_session *session, dvk_pass_style style, dvk_error *error);
+/* Where the submission that begins at `from` ends. */
+dvk_position dvk_pass_next(const dvk_session *session, dvk_pass_style style, dvk_position from);
 void dvk_pass_free(dvk_session *session);
 
-/* Submits it, to signal session->fence. When this fails, the device does nothing any more. */
+/* Gives the pass its number and makes the upload buffer visible; then the submissions may follow, in order. */
+dvk_result dvk_pass_begin(dvk_session *session, dvk_error *error);
+
+/* Submits the pass as a whole, to signal session->fence. When this fails, the device does nothing any more. */
 dvk_result dvk_pass_submit(dvk_session *session, dvk_error *error);
 
 /* After the fence, and after the readback buffer was invalidated: DVK_ERROR_INCOMPLETE where a submission is missing.

@@ -1,18 +1,11 @@
 #include "session.h"
 
 #include "cache_file.h"
+#include "clock.h"
 #include "commands.h"
 #include "upload.h"
 
 #include <string.h>
-#include <time.h>
-
-/* Of a clock that no one sets. */
-static double now_ms(void) {
-    struct timespec now = {0};
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec * 1e3 + (double)now.tv_nsec * 1e-6;
-}
 
 /* ------------------------------------------------------------------------------------------------ create */
 
@@ -275,7 +268,7 @@ static dvk_result record(dvk_session *session, const dvk_session_params *params,
     dvk_result status =
         dvk_check_vulkan(context->vk.vkCreateFence(context->device, &fence, context->vulkan_allocator, &session->fence),
                          "vkCreateFence", error);
-    return status == DVK_OK ? dvk_pass_record(session, error) : status;
+    return status == DVK_OK ? dvk_pass_record(session, (dvk_pass_style){0}, error) : status;
 }
 
 static void fill_info(dvk_session *session) {
@@ -301,7 +294,7 @@ dvk_result dvk_session_create(dvk_model *model, const dvk_session_params *params
                         "dvk_session_create: the model was loaded without a context, for its info alone");
     if (!params)
         params = &defaults;
-    double start = now_ms();
+    double start = dvk_now_ms();
     dvk_session *session = dvk_allocate_zeroed(&model->allocator, 1, sizeof(*session));
     if (!session)
         return dvk_fail_memory(error, sizeof(*session));
@@ -324,7 +317,7 @@ dvk_result dvk_session_create(dvk_model *model, const dvk_session_params *params
         return status;
     }
     fill_info(session);
-    session->info.prepare_ms = now_ms() - start;
+    session->info.prepare_ms = dvk_now_ms() - start;
     *session_out = session;
     return DVK_OK;
 }
