@@ -13,40 +13,39 @@ static VKAPI_ATTR VkBool32 VKAPI_CALL report_validation(VkDebugUtilsMessageSever
     return VK_FALSE;
 }
 
+/* Both fail for want of memory alone: a loader that cannot list (a driver's manifest is damaged, say) cannot create an
+ * instance either, and vkCreateInstance knows better why. */
+
 static dvk_result find_layer(const dvk_instance *instance, const char *name, bool *found, dvk_error *error) {
     uint32_t count = 0;
     *found = false;
-    VkResult result = instance->vk.vkEnumerateInstanceLayerProperties(&count, NULL);
-    if (result != VK_SUCCESS || !count)
-        return dvk_check_vulkan(result, "vkEnumerateInstanceLayerProperties", error);
+    if (instance->vk.vkEnumerateInstanceLayerProperties(&count, NULL) != VK_SUCCESS || !count)
+        return DVK_OK;
     VkLayerProperties *layers = dvk_allocate_zeroed(instance->allocator, count, sizeof(*layers));
     if (!layers)
         return dvk_fail_memory(error, count * sizeof(*layers));
-    result = instance->vk.vkEnumerateInstanceLayerProperties(&count, layers);
-    if (result == VK_INCOMPLETE) /* one was installed between the two calls */
-        result = VK_SUCCESS;
-    for (uint32_t i = 0; result == VK_SUCCESS && i < count; i++)
-        *found |= strcmp(layers[i].layerName, name) == 0;
+    VkResult result = instance->vk.vkEnumerateInstanceLayerProperties(&count, layers);
+    if (result == VK_SUCCESS || result == VK_INCOMPLETE) /* one was installed between the two calls */
+        for (uint32_t i = 0; i < count; i++)
+            *found |= strcmp(layers[i].layerName, name) == 0;
     dvk_release(instance->allocator, layers);
-    return dvk_check_vulkan(result, "vkEnumerateInstanceLayerProperties", error);
+    return DVK_OK;
 }
 
 static dvk_result find_extension(const dvk_instance *instance, const char *name, bool *found, dvk_error *error) {
     uint32_t count = 0;
     *found = false;
-    VkResult result = instance->vk.vkEnumerateInstanceExtensionProperties(NULL, &count, NULL);
-    if (result != VK_SUCCESS || !count)
-        return dvk_check_vulkan(result, "vkEnumerateInstanceExtensionProperties", error);
+    if (instance->vk.vkEnumerateInstanceExtensionProperties(NULL, &count, NULL) != VK_SUCCESS || !count)
+        return DVK_OK;
     VkExtensionProperties *extensions = dvk_allocate_zeroed(instance->allocator, count, sizeof(*extensions));
     if (!extensions)
         return dvk_fail_memory(error, count * sizeof(*extensions));
-    result = instance->vk.vkEnumerateInstanceExtensionProperties(NULL, &count, extensions);
-    if (result == VK_INCOMPLETE)
-        result = VK_SUCCESS;
-    for (uint32_t i = 0; result == VK_SUCCESS && i < count; i++)
-        *found |= strcmp(extensions[i].extensionName, name) == 0;
+    VkResult result = instance->vk.vkEnumerateInstanceExtensionProperties(NULL, &count, extensions);
+    if (result == VK_SUCCESS || result == VK_INCOMPLETE)
+        for (uint32_t i = 0; i < count; i++)
+            *found |= strcmp(extensions[i].extensionName, name) == 0;
     dvk_release(instance->allocator, extensions);
-    return dvk_check_vulkan(result, "vkEnumerateInstanceExtensionProperties", error);
+    return DVK_OK;
 }
 
 static dvk_result create_instance(bool validation, const dvk_log *log, dvk_instance *instance, dvk_error *error) {

@@ -355,7 +355,7 @@ static void run_case(dvk_model *model, const golden_case *test, const char *data
         run.token_bar = 2 * run.bar;
         run.attention_bar = 28 * 1e-2;
     }
-    dvk_image image;
+    dvk_image image = {0}; /* the C library's allocator */
     make_image(test, photo, &image);
     model->preprocess.resample = test->resample;
     model->preprocess.resize_as_float = false; /* references are for Pillow's bytes, of DINOv3, too */
