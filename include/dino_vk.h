@@ -153,6 +153,8 @@ typedef struct dvk_context_params {
     const dvk_allocator *allocator; /* also of the context's models and sessions; NULL: the C library */
     const void *vulkan_allocator;   /* a VkAllocationCallbacks for every Vulkan call that takes one; copied. NULL: none
                                      */
+    /* Bits of what not to use although the device has it, for comparisons and around a driver's bug. */
+    uint32_t disabled_features;
 } dvk_context_params;
 
 /* Lists the machine's Vulkan devices. *count: in, the capacity of `infos`; out, how many devices there are. At most

@@ -57,8 +57,9 @@ static void query_device(dvk_context *context) {
                                                          : "tier 0 (Vulkan 1.1, no optional feature)");
 }
 
-/* Every variant of today gets by without an optional feature, so none is turned on. */
 static dvk_result create_device(dvk_context *context, dvk_error *error) {
+    dvk_feature_request features;
+    dvk_request_features(context->features.bits, &features);
     const float priority = 1.0f;
     VkDeviceQueueCreateInfo queue = {
         .sType = VK_STRUCTURE_TYPE_DEVICE_QUEUE_CREATE_INFO,
@@ -68,8 +69,11 @@ static dvk_result create_device(dvk_context *context, dvk_error *error) {
     };
     VkDeviceCreateInfo info = {
         .sType = VK_STRUCTURE_TYPE_DEVICE_CREATE_INFO,
+        .pNext = features.chain,
         .queueCreateInfoCount = 1,
         .pQueueCreateInfos = &queue,
+        .enabledExtensionCount = features.extension_count,
+        .ppEnabledExtensionNames = features.extensions,
     };
     dvk_result status =
         dvk_check_vulkan(context->instance.vk.vkCreateDevice(context->physical_device, &info, context->vulkan_allocator,
@@ -111,7 +115,11 @@ dvk_result dvk_context_create(const dvk_context_params *params, dvk_context **co
                                &context->instance, error);
     if (status == DVK_OK)
         status = pick_device(context, params->device, error);
+    if (status == DVK_OK)
+        status = dvk_query_features(&context->instance.vk, context->instance.handle, context->physical_device,
+                                    &context->features, error);
     if (status == DVK_OK) {
+        context->features.bits &= ~params->disabled_features;
         query_device(context);
         status = create_device(context, error);
     }

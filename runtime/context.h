@@ -2,9 +2,8 @@
 #ifndef DVK_CONTEXT_H_
 #define DVK_CONTEXT_H_
 
+#include "device_features.h"
 #include "memory.h"
-#include "variants.h"
-#include "vulkan_api.h"
 
 typedef struct dvk_log {
     dvk_log_callback callback;
@@ -70,7 +69,7 @@ struct dvk_context {
 
     /* What variants are chosen by. */
     dvk_device_class device_class;
-    uint32_t features; /* DVK_FEATURE_* that were enabled on `device` */
+    dvk_device_features features; /* what was enabled on `device` */
 
     VkPipelineCache pipeline_cache;
     char *cache_path;        /* NULL: not kept on disk */

@@ -78,17 +78,14 @@ void dvk_describe_device(const dvk_instance *instance, VkPhysicalDevice device, 
     VkPhysicalDeviceProperties2 properties = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2, .pNext = &id};
     instance->vk.vkGetPhysicalDeviceProperties2(device, &properties);
 
-    VkPhysicalDeviceShaderFloat16Int8Features arithmetic = {
-        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_FLOAT16_INT8_FEATURES};
-    VkPhysicalDevice16BitStorageFeatures storage = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_16BIT_STORAGE_FEATURES};
-    VkPhysicalDeviceFeatures2 features = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2, .pNext = &storage};
     if (properties.properties.apiVersion >= VK_API_VERSION_1_2) {
-        /* Both became core in 1.2; an unknown structure would be ignored, but the layers complain about it. */
+        /* Core since 1.2; an unknown structure would be ignored, but the layers complain about it. */
         subgroup.pNext = &driver;
-        storage.pNext = &arithmetic;
         instance->vk.vkGetPhysicalDeviceProperties2(device, &properties);
     }
-    instance->vk.vkGetPhysicalDeviceFeatures2(device, &features);
+    dvk_device_features features = {0};
+    if (properties.properties.apiVersion >= VK_API_VERSION_1_1)
+        (void)dvk_query_features(&instance->vk, instance->handle, device, &features, NULL); /* failed: it has none */
 
     const VkPhysicalDeviceProperties *core = &properties.properties;
     info->index = index;
@@ -104,8 +101,8 @@ void dvk_describe_device(const dvk_instance *instance, VkPhysicalDevice device, 
     info->subgroup_size = subgroup.subgroupSize;
     info->max_workgroup_invocations = core->limits.maxComputeWorkGroupInvocations;
     info->shared_memory = core->limits.maxComputeSharedMemorySize;
-    info->has_fp16_arithmetic = arithmetic.shaderFloat16 == VK_TRUE;
-    info->has_fp16_storage = storage.storageBuffer16BitAccess == VK_TRUE;
+    info->has_fp16_arithmetic = (features.bits & DVK_FEATURE_FP16_ARITHMETIC) != 0;
+    info->has_fp16_storage = (features.bits & DVK_FEATURE_FP16_STORAGE) != 0;
 
     VkPhysicalDeviceMemoryProperties memory;
     instance->vk.vkGetPhysicalDeviceMemoryProperties(device, &memory);

@@ -66,8 +66,7 @@ dvk_result dvk_session_plan(const dvk_model *model, const dvk_context *context, 
     *outputs = request.outputs;
     for (uint32_t kernel = 0; kernel < DVK_KERNEL_COUNT; kernel++) {
         bool attention = kernel == DVK_KERNEL_ATTENTION || kernel == DVK_KERNEL_ATTENTION_ROW;
-        status = dvk_variant_choose(context, (dvk_kernel)kernel,
-                                    kernel == DVK_KERNEL_MATMUL ? model->weights.type : DVK_WEIGHT_NONE,
+        status = dvk_variant_choose(context, (dvk_kernel)kernel, model->weights.type,
                                     attention ? model->config.head_dim : 0, &request.variants[kernel], error);
         if (status != DVK_OK)
             return status;

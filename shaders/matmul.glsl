@@ -5,8 +5,8 @@
 #include "common.glsl"
 #include "math.glsl"
 
-layout(constant_id = 8) const uint ACTIVATION = 0;
-layout(constant_id = 9) const uint RESIDUAL = 0;
+layout(constant_id = 16) const uint ACTIVATION = 0;
+layout(constant_id = 17) const uint RESIDUAL = 0;
 
 const uint ACTIVATION_GELU = 1;
 const uint ACTIVATION_GELU_TANH = 2;

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "commands.h"
+#include "disabled.h"
 #include "image_input.h"
 #include "model_input.h"
 #include "npy_writer.h"
@@ -115,6 +116,9 @@ static int open_model(struct run *run) {
     const struct options *options = run->options;
     char cache[PATH_MAX];
     dvk_context_params params = {.device = options->device, .cache_dir = cache_directory(options, cache)};
+    int code = disabled_features(&params.disabled_features);
+    if (code != 0)
+        return code;
     if (options->verbose) {
         params.log = print_log;
         params.log_level = DVK_LOG_DEBUG;
@@ -130,7 +134,7 @@ static int open_model(struct run *run) {
 
     progress("loading %s", options->model ? options->model : "the built-in model");
     start = now_ms();
-    int code = model_read(options->model, options->classifier, options->precision, run->context, &run->model);
+    code = model_read(options->model, options->classifier, options->precision, run->context, &run->model);
     if (code)
         return code;
     run->report.model = dvk_model_get_info(run->model);
