@@ -6,19 +6,14 @@
 #include "run.h"
 
 #include <inttypes.h>
-#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "commands.h"
-#include "disabled.h"
+#include "device_input.h"
 #include "image_input.h"
 #include "model_input.h"
 #include "npy_writer.h"
-
-#ifndef PATH_MAX
-#define PATH_MAX 4096
-#endif
 
 /* Classes named with --tokens logits where --top does not say. */
 #define DEFAULT_TOP 5
@@ -69,28 +64,6 @@ static int check_files(const struct options *options) {
     return code;
 }
 
-/* Where compiled pipelines are kept: NULL for nowhere. */
-static const char *cache_directory(const struct options *options, char path[PATH_MAX]) {
-    if (options->no_cache)
-        return NULL;
-    const char *base = getenv("XDG_CACHE_HOME");
-    const char *home = getenv("HOME");
-    int length;
-    if (base && base[0] == '/') /* the XDG base directory specification: relative paths are to be ignored */
-        length = snprintf(path, PATH_MAX, "%s/dino-vk", base);
-    else if (home && home[0] == '/')
-        length = snprintf(path, PATH_MAX, "%s/.cache/dino-vk", home);
-    else
-        return NULL;
-    return length > 0 && length < PATH_MAX ? path : NULL;
-}
-
-static void print_log(void *user, dvk_log_level level, const char *message) {
-    (void)user;
-    (void)level;
-    note("%s", message);
-}
-
 /* What the model does not have, before anything slow is done for it. */
 static int check_tokens(const struct options *options, const dvk_model_info *model) {
     if (options->tokens == DVK_OUTPUT_POOLED && !model->has_pooler)
@@ -114,20 +87,10 @@ static int check_tokens(const struct options *options, const dvk_model_info *mod
 
 static int open_model(struct run *run) {
     const struct options *options = run->options;
-    char cache[PATH_MAX];
-    dvk_context_params params = {.device = options->device, .cache_dir = cache_directory(options, cache)};
-    int code = disabled_features(&params.disabled_features);
-    if (code != 0)
-        return code;
-    if (options->verbose) {
-        params.log = print_log;
-        params.log_level = DVK_LOG_DEBUG;
-    }
-    progress("opening the device");
-    dvk_error error;
     double start = now_ms();
-    if (dvk_context_create(&params, &run->context, &error) != DVK_OK)
-        return fail_library(EXIT_CODE_DEVICE, &error);
+    int code = device_open(options, &run->context);
+    if (code)
+        return code;
     run->report.device = dvk_context_device(run->context);
     run->report.tier = dvk_context_tier(run->context);
     run->report.device_ms = now_ms() - start;
