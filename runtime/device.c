@@ -85,7 +85,8 @@ void dvk_describe_device(const dvk_instance *instance, VkPhysicalDevice device, 
     }
     dvk_device_features features = {0};
     if (properties.properties.apiVersion >= VK_API_VERSION_1_1)
-        (void)dvk_query_features(&instance->vk, instance->handle, device, &features, NULL); /* failed: it has none */
+        (void)dvk_query_features(&instance->vk, instance->allocator, instance->handle, device, &features,
+                                 NULL); /* failed: it has none */
 
     const VkPhysicalDeviceProperties *core = &properties.properties;
     info->index = index;

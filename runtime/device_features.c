@@ -1,6 +1,5 @@
 #include "device_features.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 /* Everything is found and enabled as an extension, also where a later version of Vulkan has taken it in: our instances
@@ -10,22 +9,22 @@ typedef struct extension_set {
     uint32_t count;
 } extension_set;
 
-static dvk_result list_extensions(const dvk_instance_table *vk, VkPhysicalDevice device, extension_set *extensions,
-                                  dvk_error *error) {
+static dvk_result list_extensions(const dvk_instance_table *vk, const dvk_allocator *allocator, VkPhysicalDevice device,
+                                  extension_set *extensions, dvk_error *error) {
     *extensions = (extension_set){0};
     uint32_t count = 0;
     dvk_result status = dvk_check_vulkan(vk->vkEnumerateDeviceExtensionProperties(device, NULL, &count, NULL),
                                          "vkEnumerateDeviceExtensionProperties", error);
     if (status != DVK_OK || !count)
         return status;
-    extensions->list = calloc(count, sizeof(*extensions->list));
+    extensions->list = dvk_allocate_zeroed(allocator, count, sizeof(*extensions->list));
     if (!extensions->list)
         return dvk_fail_memory(error, count * sizeof(*extensions->list));
     VkResult result = vk->vkEnumerateDeviceExtensionProperties(device, NULL, &count, extensions->list);
     if (result != VK_INCOMPLETE)
         status = dvk_check_vulkan(result, "vkEnumerateDeviceExtensionProperties", error);
     if (status != DVK_OK) {
-        free(extensions->list);
+        dvk_release(allocator, extensions->list);
         return status;
     }
     extensions->count = count;
@@ -127,8 +126,8 @@ static bool is_ours(const VkCooperativeMatrixPropertiesKHR *shape) {
 }
 
 /* Not called without the extension: some drivers crash there. */
-static dvk_result query_shapes(const dvk_instance_table *vk, VkInstance instance, VkPhysicalDevice device,
-                               dvk_device_features *features, dvk_error *error) {
+static dvk_result query_shapes(const dvk_instance_table *vk, const dvk_allocator *allocator, VkInstance instance,
+                               VkPhysicalDevice device, dvk_device_features *features, dvk_error *error) {
     static const char name[] = "vkGetPhysicalDeviceCooperativeMatrixPropertiesKHR";
     PFN_vkGetPhysicalDeviceCooperativeMatrixPropertiesKHR query =
         (PFN_vkGetPhysicalDeviceCooperativeMatrixPropertiesKHR)vk->get_instance_proc_addr(instance, name);
@@ -136,7 +135,7 @@ static dvk_result query_shapes(const dvk_instance_table *vk, VkInstance instance
     dvk_result status = query ? dvk_check_vulkan(query(device, &count, NULL), name, error) : DVK_OK;
     if (status != DVK_OK || !count)
         return status;
-    VkCooperativeMatrixPropertiesKHR *shapes = calloc(count, sizeof(*shapes));
+    VkCooperativeMatrixPropertiesKHR *shapes = dvk_allocate_zeroed(allocator, count, sizeof(*shapes));
     if (!shapes)
         return dvk_fail_memory(error, count * sizeof(*shapes));
     for (uint32_t i = 0; i < count; i++)
@@ -149,24 +148,24 @@ static dvk_result query_shapes(const dvk_instance_table *vk, VkInstance instance
             features->shapes[features->shape_count++] =
                 (dvk_matrix_shape){shapes[i].MSize, shapes[i].NSize, shapes[i].KSize, (dvk_component)shapes[i].AType,
                                    (dvk_component)shapes[i].CType};
-    free(shapes);
+    dvk_release(allocator, shapes);
     return status;
 }
 #endif
 
-dvk_result dvk_query_features(const dvk_instance_table *vk, VkInstance instance, VkPhysicalDevice device,
-                              dvk_device_features *features, dvk_error *error) {
+dvk_result dvk_query_features(const dvk_instance_table *vk, const dvk_allocator *allocator, VkInstance instance,
+                              VkPhysicalDevice device, dvk_device_features *features, dvk_error *error) {
     memset(features, 0, sizeof(*features));
     extension_set extensions;
-    dvk_result status = list_extensions(vk, device, &extensions, error);
+    dvk_result status = list_extensions(vk, allocator, device, &extensions, error);
     if (status != DVK_OK)
         return status;
     query_bits(vk, device, &extensions, &features->bits);
-    free(extensions.list);
+    dvk_release(allocator, extensions.list);
     query_subgroups(vk, device, features);
 #ifdef VK_KHR_cooperative_matrix
     if (features->bits & DVK_FEATURE_COOPERATIVE_MATRIX)
-        status = query_shapes(vk, instance, device, features, error);
+        status = query_shapes(vk, allocator, instance, device, features, error);
 #else
     (void)instance;
 #endif

@@ -2,13 +2,14 @@
 #ifndef DVK_DEVICE_FEATURES_H_
 #define DVK_DEVICE_FEATURES_H_
 
+#include "memory.h"
 #include "variants.h"
 #include "vulkan_api.h"
 
 /* What a device offers. The caller takes away from `bits` what is not wanted and, on a device that somebody else
  * created, what they did not enable. */
-dvk_result dvk_query_features(const dvk_instance_table *vk, VkInstance instance, VkPhysicalDevice device,
-                              dvk_device_features *features, dvk_error *error);
+dvk_result dvk_query_features(const dvk_instance_table *vk, const dvk_allocator *allocator, VkInstance instance,
+                              VkPhysicalDevice device, dvk_device_features *features, dvk_error *error);
 
 /* What a VkDeviceCreateInfo needs to enable features. Points into itself: it must stay where it is. */
 typedef struct dvk_feature_request {

@@ -8,7 +8,7 @@ bool bare_features(PFN_vkGetInstanceProcAddr get_instance_proc_addr, VkInstance 
     dvk_instance_table table;
     if (dvk_load_instance_table(&table, get_instance_proc_addr, VK_NULL_HANDLE, NULL) != DVK_OK ||
         dvk_load_instance_table(&table, get_instance_proc_addr, instance, NULL) != DVK_OK ||
-        dvk_query_features(&table, instance, device, features, NULL) != DVK_OK)
+        dvk_query_features(&table, NULL, instance, device, features, NULL) != DVK_OK)
         return false;
     dvk_request_features(features->bits, &request);
     info->pNext = request.chain;

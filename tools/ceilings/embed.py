@@ -1,10 +1,9 @@
-#!/ usr / bin / env python3
+#!/usr/bin/env python3
 """Compiles shaders that are no kernels of the runtime and writes them as arrays of one C header.
 
     embed.py --glslang PROGRAM --output HEADER SHADER...
 
-spirv_NAME is the array of NAME.comp. One that needs a GLSL extension unknown to this compiler becomes an empty array of
-which spirv_NAME_bytes is 0.
+spirv_NAME is the array of NAME.comp. Of one that needs a GLSL extension unknown to this compiler, spirv_NAME_bytes is 0.
 """
 import argparse
 import pathlib
@@ -35,10 +34,9 @@ def main():
     lines = ["/* Written by tools/ceilings/embed.py. */", "#include <stdint.h>"]
     with tempfile.TemporaryDirectory() as name:
         for shader in arguments.shaders:
-            output = pathlib.Path(name) / "module.spv"
-            code = bytes(4)
-            size = 0
+            code, size = bytes(4), 0
             if knows_extensions(arguments.glslang, shader, pathlib.Path(name)):
+                output = pathlib.Path(name) / "module.spv"
                 result = run(arguments.glslang, shader, output)
                 if result.returncode != 0:
                     sys.exit(f"{shader}: {arguments.glslang} failed:\n{result.stdout}")
