@@ -205,7 +205,8 @@ typedef enum dvk_feature {
     DVK_FEATURE_COOPERATIVE_MATRIX = 1 << 4,    /* VK_KHR_cooperative_matrix, with vulkanMemoryModel */
     DVK_FEATURE_COOPERATIVE_MATRIX_2 = 1 << 5,  /* VK_NV_cooperative_matrix2: all of its features but reductions */
     DVK_FEATURE_INTEGER_DOT_PRODUCT = 1 << 6,   /* shaderIntegerDotProduct */
-    DVK_FEATURE_TIMELINE_SEMAPHORE = 1 << 7     /* timelineSemaphore; for dvk_semaphore.value */
+    DVK_FEATURE_TIMELINE_SEMAPHORE = 1 << 7,    /* timelineSemaphore; for dvk_semaphore.value */
+    DVK_FEATURE_INT64 = 1 << 8                  /* shaderInt64 */
 } dvk_feature;
 
 /* A device that the host created and keeps. All handles must outlive the context. What a stock Godot 4, Unity or Unreal

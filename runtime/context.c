@@ -35,9 +35,10 @@ static dvk_result pick_device(dvk_context *context, const char *request, dvk_err
         dvk_release(&context->allocator, devices);
         return dvk_fail_memory(error, count * sizeof(*infos));
     }
-    for (uint32_t i = 0; i < count; i++)
-        dvk_describe_device(&context->instance, devices[i], i, &infos[i]);
-    status = dvk_choose_device(infos, count, request, &chosen, error);
+    for (uint32_t i = 0; i < count && status == DVK_OK; i++)
+        status = dvk_describe_device(&context->instance, devices[i], i, &infos[i], error);
+    if (status == DVK_OK)
+        status = dvk_choose_device(infos, count, request, &chosen, error);
     if (status == DVK_OK) {
         context->physical_device = devices[chosen];
         context->info = infos[chosen];

@@ -33,7 +33,8 @@ void dvk_instance_close(dvk_instance *instance);
 /* All physical devices in the driver's order, of the instance's allocator. No device: DVK_OK and *count 0. */
 dvk_result dvk_physical_devices(const dvk_instance *instance, VkPhysicalDevice **devices, uint32_t *count,
                                 dvk_error *error);
-void dvk_describe_device(const dvk_instance *instance, VkPhysicalDevice device, uint32_t index, dvk_device_info *info);
+dvk_result dvk_describe_device(const dvk_instance *instance, VkPhysicalDevice device, uint32_t index,
+                               dvk_device_info *info, dvk_error *error);
 
 /* The queue family to use: one that computes, and as little else as possible; UINT32_MAX if none. */
 uint32_t dvk_find_queue_family(const dvk_instance *instance, VkPhysicalDevice device);

@@ -81,7 +81,9 @@ static dvk_result describe(dvk_context *context, dvk_error *error) {
     while (index < count && devices[index] != context->physical_device)
         index++;
     dvk_release(&context->allocator, devices);
-    dvk_describe_device(&context->instance, context->physical_device, index, &context->info);
+    status = dvk_describe_device(&context->instance, context->physical_device, index, &context->info, error);
+    if (status != DVK_OK)
+        return status;
     if (!context->info.usable)
         return dvk_fail(error, DVK_ERROR_UNSUPPORTED, "the device %s cannot be used: %s", context->info.name,
                         context->info.why_not);
