@@ -52,18 +52,18 @@ static double rate(uint64_t amount, double ms) {
 }
 
 void op_table_print(FILE *stream, const struct op_table *table, double ceiling_gflops) {
-    fprintf(stream, "%-20s %-24s %5s %10s %7s %9s %8s%s\n", "operation", "variant", "times", "ms", "share", "GFLOP/s",
+    fprintf(stream, "%-18s %-28s %5s %10s %7s %9s %8s%s\n", "operation", "variant", "times", "ms", "share", "GFLOP/s",
             "GB/s", ceiling_gflops > 0.0 ? "  of fp32" : "");
     for (size_t i = 0; i < table->count; i++) {
         const struct op_row *row = &table->rows[i];
         double gflops = rate(row->flops, row->ms);
-        fprintf(stream, "%-20s %-24s %5" PRIu32 " %10.3f %5.1f %% %9.1f %8.1f", row->what, row->variant, row->count,
+        fprintf(stream, "%-18s %-28s %5" PRIu32 " %10.3f %5.1f %% %9.1f %8.1f", row->what, row->variant, row->count,
                 row->ms, table->ms > 0.0 ? 100.0 * row->ms / table->ms : 0.0, gflops, rate(row->bytes, row->ms));
         if (ceiling_gflops > 0.0)
             fprintf(stream, "  %5.1f %%", 100.0 * gflops / ceiling_gflops);
         fputc('\n', stream);
     }
-    fprintf(stream, "%-20s %-24s %5s %10.3f\n", "all", "", "", table->ms);
+    fprintf(stream, "%-18s %-28s %5s %10.3f\n", "all", "", "", table->ms);
 }
 
 void op_table_print_json(FILE *stream, const struct op_table *table) {
