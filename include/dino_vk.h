@@ -255,10 +255,11 @@ typedef struct dvk_device_advice {
     uint32_t extension_count;
     const char *extensions[16]; /* for ppEnabledExtensionNames; static strings */
     /* Feature structures for VkDeviceCreateInfo::pNext, linked, the last one's pNext NULL; NULL: none is needed. They
-     * lie in `storage`, so the advice must stay where it is until the device is created. A host that has such
-     * structures of its own sets in them what dvk_feature names for each bit, and leaves this chain alone. */
+     * lie in `storage`, so the advice must stay where it is until the device is created. VkPhysicalDeviceFeatures2 may
+     * be among them, and then pEnabledFeatures must be NULL. A host that has such structures of its own sets in them
+     * what dvk_feature names for each bit, and leaves this chain alone. */
     const void *chain;
-    uint64_t storage[64];
+    uint64_t storage[128];
 } dvk_device_advice;
 
 /* Looks at a physical device of the host's instance. `wanted`: the dvk_feature bits that the host is willing to enable;

@@ -5,7 +5,7 @@
 #include <assert.h>
 #include <string.h>
 
-enum { DVK_KNOWN_FEATURES = (DVK_FEATURE_TIMELINE_SEMAPHORE << 1) - 1 };
+enum { DVK_KNOWN_FEATURES = (DVK_FEATURE_INT64 << 1) - 1 };
 
 static bool is_zero(const uint64_t *reserved, size_t count) {
     uint64_t any = 0;
@@ -82,12 +82,10 @@ static dvk_result describe(dvk_context *context, dvk_error *error) {
         index++;
     dvk_release(&context->allocator, devices);
     status = dvk_describe_device(&context->instance, context->physical_device, index, &context->info, error);
-    if (status != DVK_OK)
-        return status;
-    if (!context->info.usable)
+    if (status == DVK_OK && !context->info.usable)
         return dvk_fail(error, DVK_ERROR_UNSUPPORTED, "the device %s cannot be used: %s", context->info.name,
                         context->info.why_not);
-    return DVK_OK;
+    return status;
 }
 
 static dvk_result take_device(dvk_context *context, const dvk_import *import, const dvk_context_params *params,

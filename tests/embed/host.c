@@ -104,8 +104,10 @@ static void enable_like_godot(test_host *host, VkPhysicalDeviceVulkan11Features 
     features->features.samplerAnisotropy = has.features.samplerAnisotropy;
     features->features.shaderInt16 = has.features.shaderInt16;
     features->features.shaderInt64 = has.features.shaderInt64;
-    host->features = (features_12->shaderFloat16 ? DVK_FEATURE_FP16_ARITHMETIC : 0) |
-                     (features_11->storageBuffer16BitAccess ? DVK_FEATURE_FP16_STORAGE : 0);
+    host->features = DVK_FEATURE_SUBGROUP_BALLOT | /* if the device has it, there is nothing to enable */
+                     (features_12->shaderFloat16 ? DVK_FEATURE_FP16_ARITHMETIC : 0) |
+                     (features_11->storageBuffer16BitAccess ? DVK_FEATURE_FP16_STORAGE : 0) |
+                     (features->features.shaderInt64 ? DVK_FEATURE_INT64 : 0);
 }
 
 static void open_device(test_host *host, host_kind kind) {
