@@ -112,7 +112,7 @@ dvk_result dvk_session_submit(dvk_session *session, const dvk_submit_params *par
         return dvk_fail(error, DVK_ERROR_INVALID_ARGUMENT,
                         "dvk_session_submit: slot %u has no input yet: dvk_session_write() gives it one", params->slot);
     if (!slot->recorded)
-        status = dvk_slot_record(session, slot, error);
+        status = dvk_pass_record_styled(session, slot, (dvk_pass_style){0}, error);
     if (status != DVK_OK)
         return status;
     slot->valid = 0;
