@@ -224,7 +224,7 @@ typedef struct dvk_import {
     uint32_t features;
     /* Called around every vkQueueSubmit on `queue`, from the thread that called the library, never nested. Both, or
      * NULL where no other thread uses the queue during calls that submit: dvk_model_load, dvk_session_create,
-     * dvk_session_measure, dvk_session_run and dvk_session_submit. */
+     * dvk_session_profile, dvk_session_run and dvk_session_submit. */
     void (*lock_queue)(void *user);
     void (*unlock_queue)(void *user);
     void *queue_user;
