@@ -15,7 +15,11 @@
  *     untouched unless stated otherwise, and nothing is leaked.
  *   - A NULL that is not allowed, an undeclared flag or enumerator: DVK_ERROR_INVALID_ARGUMENT from every function that
  *     returns a dvk_result, also where its own list of errors does not say so.
- *   - Params structs: zero means default. `NULL` params = all defaults, where a function says so.
+ *   - Params structs: zero means default. `NULL` params = all defaults, where a function says so. `reserved` must be
+ * zero, so initialise the whole struct: `dvk_session_params params = {0};`, or with designated initialisers. Anything
+ * else is INVALID_ARGUMENT: the struct was not initialised, or is of a later version than the library.
+ *   - Within a major version no struct changes its size and no function its signature: what is added takes the place of
+ *     `reserved`, where zero means what it meant before. See dvk_check_version().
  *   - Create functions write the handle only on success. Destroy functions take the handle's address, set it to
  *     NULL, and accept a NULL handle.
  *   - The library never prints, exits, aborts, installs handlers or keeps global state.
@@ -142,6 +146,7 @@ typedef struct dvk_device_info {
     bool has_fp16_storage;
     bool usable; /* false: `why_not` says what is missing */
     char why_not[128];
+    uint64_t reserved[8]; /* 0 today */
 } dvk_device_info;
 
 typedef struct dvk_context dvk_context;
@@ -165,6 +170,7 @@ typedef struct dvk_context_params {
                                      */
     /* Bits of what not to use although the device has it, for comparisons and around a driver's bug. */
     uint32_t disabled_features;
+    uint64_t reserved[8]; /* 0 */
 } dvk_context_params;
 
 /* Lists the machine's Vulkan devices. *count: in, the capacity of `infos`; out, how many devices there are. At most
@@ -260,6 +266,7 @@ typedef struct dvk_device_advice {
      * what dvk_feature names for each bit, and leaves this chain alone. */
     const void *chain;
     uint64_t storage[128];
+    uint64_t reserved[8]; /* 0 today */
 } dvk_device_advice;
 
 /* Looks at a physical device of the host's instance. `wanted`: the dvk_feature bits that the host is willing to enable;
@@ -292,6 +299,7 @@ typedef enum dvk_image_flags {
 typedef struct dvk_image_params {
     uint32_t flags;                 /* dvk_image_flags */
     const dvk_allocator *allocator; /* NULL: the C library */
+    uint64_t reserved[8];           /* 0 */
 } dvk_image_params;
 
 /* Decodes PNG, JPEG, BMP, TGA or PNM (P1..P6). At most 16384 pixels a side. Alpha is dropped without blending, gray is
@@ -338,6 +346,7 @@ typedef struct dvk_model_params {
      * does not fit the model, or the model has a head already. NULL: none. */
     const char *classifier_path;
     const dvk_allocator *allocator; /* of a model without a context, which else gives its own; NULL: the C library */
+    uint64_t reserved[8];           /* 0 */
 } dvk_model_params;
 
 typedef struct dvk_model_info {
@@ -360,8 +369,9 @@ typedef struct dvk_model_info {
     uint64_t device_bytes;   /* device memory of the weights; 0 for a model loaded without a context */
     char resample[16];       /* the preprocessor's filter: "bilinear", "bicubic", ... */
     float image_mean[3], image_std[3];
-    bool untrained; /* the checkpoint says that its weights are random ("dino_vk_untrained" in
-                       config.json): its features mean nothing */
+    bool untrained;       /* the checkpoint says that its weights are random ("dino_vk_untrained" in
+                             config.json): its features mean nothing */
+    uint64_t reserved[8]; /* 0 today */
 } dvk_model_info;
 
 /* Reads, checks and uploads a checkpoint. context NULL: check and query only, nothing is uploaded and no session can
@@ -391,6 +401,7 @@ typedef enum dvk_resize_order {
 typedef struct dvk_preprocess_params {
     uint32_t width, height; /* both 0: the model's preprocessor size; else the image is resized to exactly this */
     dvk_resize_order order;
+    uint64_t reserved[8]; /* 0 */
 } dvk_preprocess_params;
 
 /* The size that dvk_preprocess will write for an image of this size. It depends on the image only where the
@@ -452,6 +463,7 @@ typedef struct dvk_session_params {
      * most DVK_MAX_SLOTS. They run one after the other on the device: slots let the host prepare the next pass and read
      * the last one meanwhile. */
     uint32_t in_flight;
+    uint64_t reserved[8]; /* 0 */
 } dvk_session_params;
 
 enum { DVK_MAX_SLOTS = 16, DVK_MAX_SEMAPHORES = 8 };
@@ -474,6 +486,7 @@ typedef struct dvk_session_info {
     uint32_t slots;                   /* in_flight as it is */
     dvk_position end;                 /* of the pass */
     double prepare_ms;                /* creating pipelines, memory and the recording */
+    uint64_t reserved[8];             /* 0 today */
 } dvk_session_info;
 
 /* What a session would compute and need, as dvk_session_info tells it of one that exists. */
@@ -484,6 +497,7 @@ typedef struct dvk_estimate {
     uint64_t flops;
     uint64_t weight_bytes[4]; /* device memory of the weights by dvk_precision; [AUTO]: as the model was loaded */
     uint64_t session_bytes;   /* device memory of the session, what is mapped for input and output included */
+    uint64_t reserved[8];     /* 0 today */
 } dvk_estimate;
 
 /* Needs no device: the model may have been loaded without a context. params may be NULL. A device's own rounding of
@@ -547,7 +561,7 @@ typedef struct dvk_submit_params {
     const dvk_semaphore *wait;         /* the pass begins after them; NULL if wait_count is 0 */
     const dvk_semaphore *signal;       /* after the pass, its outputs available to whoever waits for them */
     uint64_t fence;                    /* VkFence of the host, unsignalled: signalled after the pass, too; 0: none */
-    uint64_t reserved[4];              /* 0 */
+    uint64_t reserved[8];              /* 0 */
 } dvk_submit_params;
 
 /* Submits the pass on the slot's input and returns at once; allocates nothing. params may be NULL. On a failure nothing
@@ -581,7 +595,7 @@ typedef struct dvk_record_params {
     uint32_t flags;       /* dvk_record_flags */
     uint32_t count;       /* images that count, for dvk_session_read_slot(); 0: all of the batch */
     dvk_position first, last; /* the range to record; last {0, 0}: to the end */
-    uint64_t reserved[4];     /* 0 */
+    uint64_t reserved[8];     /* 0 */
 } dvk_record_params;
 
 /* Records the pass, or a range of it, into the host's command buffer. Submits nothing, allocates nothing, waits for

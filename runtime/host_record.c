@@ -14,6 +14,9 @@ static bool is_start(dvk_position position) {
 static dvk_result check(const dvk_session *session, const dvk_record_params *params, dvk_position first,
                         dvk_position last, dvk_error *error) {
     const dvk_plan *plan = &session->plan;
+    dvk_result status = DVK_CHECK_RESERVED(params, "dvk_session_record", "record_params", error);
+    if (status != DVK_OK)
+        return status;
     if (!params->command_buffer)
         return dvk_fail(error, DVK_ERROR_INVALID_ARGUMENT, "dvk_session_record: command_buffer is NULL");
     if (params->slot >= session->slot_count)

@@ -1,6 +1,6 @@
-/* pacing [MODEL [BUDGET_US [FRAMES]]]: passes spread over frames, as a renderer does it: every frame records the next slice
- * of a pass into a command buffer of its own, submits it and waits. Prints how long the slices take. Timings need a quiet
- * machine, or `chrt -f 50`; so this is a benchmark, not a test. */
+/* pacing [MODEL [BUDGET_US [FRAMES]]]: passes spread over frames, as a renderer does it: every frame records the next
+ * slice of a pass into a command buffer of its own, submits it and waits. Prints how long the slices take. Timings need
+ * a quiet machine, or `chrt -f 50`; so this is a benchmark, not a test. */
 #include "host.h"
 #include "outputs.h"
 #include "synth.h"
