@@ -16,10 +16,10 @@
  *   - A NULL that is not allowed, an undeclared flag or enumerator: DVK_ERROR_INVALID_ARGUMENT from every function that
  *     returns a dvk_result, also where its own list of errors does not say so.
  *   - Params structs: zero means default. `NULL` params = all defaults, where a function says so. `reserved` must be
- * zero, so initialise the whole struct: `dvk_session_params params = {0};`, or with designated initialisers. Anything
- * else is INVALID_ARGUMENT: the struct was not initialised, or is of a later version than the library.
- *   - Within a major version no struct changes its size and no function its signature: what is added takes the place of
- *     `reserved`, where zero means what it meant before. See dvk_check_version().
+ *     zero, so initialise the whole struct: `dvk_session_params params = {0};`, or with designated initialisers. All
+ *     else is INVALID_ARGUMENT: the struct was not initialised, or is of a later version than the library.
+ *   - Within a major version no struct changes its size and no function its signature: what is added takes the place
+ *     of `reserved`, where zero means what it meant before. See dvk_check_version().
  *   - Create functions write the handle only on success. Destroy functions take the handle's address, set it to
  *     NULL, and accept a NULL handle.
  *   - The library never prints, exits, aborts, installs handlers or keeps global state.
@@ -97,6 +97,7 @@ DVK_API dvk_result dvk_check_version(uint32_t major, uint32_t minor, dvk_error *
 
 /* ------------------------------------------------------------------------------------------------ logging */
 
+/* How much the log callback gets to hear. */
 typedef enum dvk_log_level {
     DVK_LOG_NONE = 0, /* default: silent */
     DVK_LOG_ERROR = 1,
@@ -121,6 +122,7 @@ typedef struct dvk_allocator {
 
 /* ------------------------------------------------------------------------------------------------ devices */
 
+/* VkPhysicalDeviceType. */
 typedef enum dvk_device_type {
     DVK_DEVICE_OTHER = 0,
     DVK_DEVICE_INTEGRATED = 1,
@@ -129,6 +131,7 @@ typedef enum dvk_device_type {
     DVK_DEVICE_CPU = 4 /* a software driver, such as llvmpipe or SwiftShader */
 } dvk_device_type;
 
+/* What a device is and can do. */
 typedef struct dvk_device_info {
     uint32_t index; /* position in the driver's enumeration, as `dvk_context_params.device` takes it */
     dvk_device_type type;
@@ -151,6 +154,7 @@ typedef struct dvk_device_info {
 
 typedef struct dvk_context dvk_context;
 
+/* For dvk_context_create(), dvk_context_import() and dvk_list_devices(). */
 typedef struct dvk_context_params {
     /* Which device: an index ("0"), a part of its name in any case ("radeon"), or its UUID in hex, with or without
      * dashes. NULL or "": the best: discrete, then integrated, then virtual; a software driver only if nothing else is
@@ -286,16 +290,19 @@ DVK_API dvk_result dvk_advise_device(const dvk_import *import, uint32_t wanted, 
 
 /* ------------------------------------------------------------------------------------------------- images */
 
+/* A decoded picture. */
 typedef struct dvk_image {
     uint32_t width, height;
     uint8_t *pixels;         /* [height][width][3]; owned by the library, free with dvk_image_free */
     dvk_allocator allocator; /* of the pixels */
 } dvk_image;
 
+/* For dvk_image_params.flags. */
 typedef enum dvk_image_flags {
     DVK_IMAGE_IGNORE_ORIENTATION = 1 << 0 /* leave the pixels as stored, whatever EXIF says */
 } dvk_image_flags;
 
+/* For dvk_image_load() and dvk_image_decode(). */
 typedef struct dvk_image_params {
     uint32_t flags;                 /* dvk_image_flags */
     const dvk_allocator *allocator; /* NULL: the C library */
@@ -317,6 +324,7 @@ DVK_API void dvk_image_free(dvk_image *image);
 
 /* ------------------------------------------------------------------------------------------------- models */
 
+/* How the weights' matrices are stored on the device. */
 typedef enum dvk_precision {
     DVK_PRECISION_AUTO = 0, /* as the checkpoint stores its matrices: F16 files fp16, F32 and BF16 files fp32 */
     DVK_PRECISION_FP32 = 1,
@@ -327,6 +335,7 @@ typedef enum dvk_precision {
 
 typedef struct dvk_model dvk_model;
 
+/* For dvk_model_load(): from a path or from memory. */
 typedef struct dvk_model_params {
     /* A directory as the Hugging Face hub lays it out: config.json, preprocessor_config.json, and the weights as
      * model.safetensors, as the shards of model.safetensors.index.json, or as torch's pytorch_model.bin. Or the path of
@@ -349,6 +358,7 @@ typedef struct dvk_model_params {
     uint64_t reserved[8];           /* 0 */
 } dvk_model_params;
 
+/* What a model is, as its checkpoint says. */
 typedef struct dvk_model_info {
     char name[256];
     char architecture[64]; /* config.json's architectures[0], as "ViTModel" */
@@ -393,11 +403,13 @@ DVK_API const char *dvk_model_label(const dvk_model *model, uint32_t index);
 
 /* --------------------------------------------------------------------------------------------- preprocess */
 
+/* For dvk_preprocess_params.order. */
 typedef enum dvk_resize_order {
     DVK_RESIZE_NEWEST = 0, /* bytes of Pillow 13 and later: tall images are resized vertically first */
     DVK_RESIZE_CLASSIC = 1 /* bytes of Pillow up to 12: always horizontally first */
 } dvk_resize_order;
 
+/* For dvk_preprocess() and dvk_preprocess_size(). */
 typedef struct dvk_preprocess_params {
     uint32_t width, height; /* both 0: the model's preprocessor size; else the image is resized to exactly this */
     dvk_resize_order order;
@@ -444,6 +456,7 @@ typedef enum dvk_output {
 
 typedef struct dvk_session dvk_session;
 
+/* For dvk_session_create() and dvk_model_estimate(). */
 typedef struct dvk_session_params {
     uint32_t batch;         /* images per pass; 0 = 1 */
     uint32_t width, height; /* pixels of the input; both 0: the model's preprocessor size. At least one patch. Other
@@ -474,6 +487,7 @@ typedef struct dvk_position {
     uint32_t op, group;
 } dvk_position;
 
+/* What a session computes and what it costs. */
 typedef struct dvk_session_info {
     uint32_t batch, width, height;
     uint32_t grid_width, grid_height; /* patches a side */
@@ -555,6 +569,7 @@ typedef struct dvk_semaphore {
     uint64_t value;  /* 0: a binary one. Else a timeline semaphore's, with DVK_FEATURE_TIMELINE_SEMAPHORE attested */
 } dvk_semaphore;
 
+/* For dvk_session_submit(). */
 typedef struct dvk_submit_params {
     uint32_t slot;
     uint32_t wait_count, signal_count; /* at most DVK_MAX_SEMAPHORES each */
@@ -582,12 +597,14 @@ DVK_API dvk_result dvk_session_read_slot(const dvk_session *session, uint32_t sl
 
 /* ------------------------------------------------------------------- in the host's command buffer */
 
+/* For dvk_record_params.flags. */
 typedef enum dvk_record_flags {
     DVK_RECORD_UPLOAD =
         1 << 0, /* at the start of the pass, take the input from what dvk_session_write() put in the slot */
     DVK_RECORD_READBACK = 1 << 1 /* at its end, copy the outputs to where dvk_session_read_slot() finds them */
 } dvk_record_flags;
 
+/* For dvk_session_record(). */
 typedef struct dvk_record_params {
     void *command_buffer; /* VkCommandBuffer, recording, primary or secondary, outside a render pass, of a pool of the
                              import's queue family */
@@ -609,9 +626,9 @@ typedef struct dvk_record_params {
  * nothing else is touched.
  *
  * Synchronisation: every range begins with a barrier that makes it follow all earlier passes and ranges on the queue.
- *     before    with DVK_RECORD_UPLOAD nothing: dvk_session_write() before the submission is enough
- *     after     outputs on the device were written by VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT, VK_ACCESS_SHADER_WRITE_BIT
- *     after DVK_RECORD_READBACK    they are available to the host once a fence of the submission has signalled
+ *   - Before a pass with DVK_RECORD_UPLOAD nothing is needed: dvk_session_write() before the submission is enough.
+ *   - After it, outputs on the device were written by VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT, VK_ACCESS_SHADER_WRITE_BIT.
+ *   - After DVK_RECORD_READBACK, they are available to the host once a fence of the submission has signalled.
  *
  * The host's command buffers must be done before the slot is written, submitted, or the session destroyed.
  * Errors: INVALID_ARGUMENT (a position out of range or order, an undeclared flag, a slot that does not exist). */
@@ -621,10 +638,11 @@ DVK_API dvk_result dvk_session_record(dvk_session *session, const dvk_record_par
  * before that, estimated; at least one workgroup further, so that a loop over it ends:
  *
  *     dvk_position at = {0, 0}, end = dvk_session_get_info(session)->end;
+ *     dvk_record_params params = {.command_buffer = commands};
  *     while (at.op < end.op) { // one turn a frame
- *         dvk_position next = dvk_session_slice(session, at, 4000);
- *         dvk_session_record(session, &(dvk_record_params){.command_buffer = commands, .first = at, .last = next},
- * &error); at = next;
+ *         params.first = at;
+ *         params.last = at = dvk_session_slice(session, at, 4000);
+ *         dvk_session_record(session, &params, &error);
  *     }
  *
  * From the end or beyond, the end. */
