@@ -634,8 +634,9 @@ typedef struct dvk_record_params {
  * Errors: INVALID_ARGUMENT (a position out of range or order, an undeclared flag, a slot that does not exist). */
 DVK_API dvk_result dvk_session_record(dvk_session *session, const dvk_record_params *params, dvk_error *error);
 
-/* How far a pass gets from `from` within budget_us microseconds of device time, by the op costs that were measured or,
- * before that, estimated; at least one workgroup further, so that a loop over it ends:
+/* How far a pass gets from `from` within budget_us microseconds of device time; at least one workgroup further, so that
+ * a loop over it ends. It goes by the costs that dvk_session_profile() measured, less an eighth, for slices vary;
+ * before that by estimates, which are meant for slow devices and cut finer than needed:
  *
  *     dvk_position at = {0, 0}, end = dvk_session_get_info(session)->end;
  *     dvk_record_params params = {.command_buffer = commands};
