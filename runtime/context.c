@@ -1,6 +1,7 @@
 #include "context.h"
 
 #include "cache_file.h"
+#include "choice.h"
 #include "pipeline.h"
 
 #include <stdio.h>
@@ -98,6 +99,9 @@ dvk_result dvk_context_create(const dvk_context_params *params, dvk_context **co
         return dvk_fail(error, DVK_ERROR_INVALID_ARGUMENT, "dvk_context_create: context is NULL");
     if (!params)
         params = &defaults;
+    if ((uint32_t)params->tuning > DVK_TUNING_ON)
+        return dvk_fail(error, DVK_ERROR_INVALID_ARGUMENT, "dvk_context_create: tuning %d is no dvk_tuning",
+                        (int)params->tuning);
     dvk_result status = dvk_check_allocator(params->allocator, "dvk_context_create", error);
     if (status != DVK_OK)
         return status;
@@ -124,7 +128,16 @@ dvk_result dvk_context_create(const dvk_context_params *params, dvk_context **co
         status = create_device(context, error);
     }
     if (status == DVK_OK)
-        status = dvk_pipeline_cache_open(context, params->cache_dir, error);
+        status = dvk_choices_create(&context->allocator, params->variants, &context->choices, error);
+    if (status == DVK_OK) {
+        const bool cached = params->cache_dir && *params->cache_dir, pinned = context->choices->pin_count != 0;
+        context->choices->measure =
+            !pinned && (params->tuning == DVK_TUNING_ON || (params->tuning == DVK_TUNING_DEFAULT && cached));
+        context->build_id = dvk_choices_build_id(context->choices);
+        status = dvk_cache_open(context, params->cache_dir, error);
+    }
+    if (status == DVK_OK)
+        status = dvk_choices_restore(context, error);
     if (status != DVK_OK) {
         dvk_context_destroy(&context);
         return status;
@@ -147,7 +160,8 @@ void dvk_context_destroy(dvk_context **context_pointer) {
     }
     dvk_instance_close(&context->instance);
     const dvk_allocator allocator = context->allocator;
-    dvk_release(&allocator, context->cache_path);
+    dvk_choices_destroy(&allocator, context->choices);
+    dvk_cache_close(context);
     dvk_release(&allocator, context);
     *context_pointer = NULL;
 }
