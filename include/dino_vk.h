@@ -141,9 +141,11 @@ typedef struct dvk_context dvk_context;
  * ones a session has. Whatever is chosen has given a known answer on the device before, at most once for each driver
  * and build where there is a cache. */
 typedef enum dvk_tuning {
-    DVK_TUNING_DEFAULT = 0, /* as ON where there is a cache_dir to keep the measurements in, else as OFF */
-    DVK_TUNING_OFF = 1,     /* the first variant that the device can run, in an order that is the same everywhere */
-    DVK_TUNING_ON = 2 /* the fastest: measured by the first session of a shape, which then takes up to 2 s longer */
+    /* As ON where there is a cache_dir to keep the measurements in, else as OFF. On a software driver, which takes long
+     * to compile what is compared, only passes of 10 GFLOP or more are measured. */
+    DVK_TUNING_DEFAULT = 0,
+    DVK_TUNING_OFF = 1, /* the first variant that the device can run, in an order that is the same everywhere */
+    DVK_TUNING_ON = 2   /* the fastest: measured by the first session of a shape, which then takes up to 2 s longer */
 } dvk_tuning;
 
 typedef struct dvk_context_params {

@@ -187,6 +187,7 @@ dvk_result dvk_choices_create(const dvk_allocator *allocator, const char *text, 
     dvk_choices *choices = dvk_allocate_zeroed(allocator, 1, sizeof(*choices));
     if (!choices)
         return dvk_fail_memory(error, sizeof(*choices));
+    choices->budget_ms = 1500.0; /* of the 2 s that a first session may take longer on a GPU */
     choices->table = dvk_variants;
     choices->table_count = dvk_variant_count;
     dvk_result status = text ? parse_pins(allocator, choices, text, error) : DVK_OK;

@@ -71,9 +71,11 @@ struct dvk_choices {
     size_t decision_count;
     dvk_pin *pins;
     size_t pin_count;
-    bool measure;       /* else the order of the table decides */
-    double measured_ms; /* spent on it so far */
-    bool changed;       /* since it was read from, or written to, the cache */
+    bool measure;         /* else the order of the table decides */
+    uint64_t least_flops; /* of a plan: what does less is not measured */
+    double budget_ms;     /* once so much was spent, the measuring of no further use begins */
+    double measured_ms;   /* spent on it so far */
+    bool changed;         /* since it was read from, or written to, the cache */
 };
 
 /* Takes pins from the lines of `text` (NULL: none): "kernel/weight/shape = variant"; empty lines and what follows a #

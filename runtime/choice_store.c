@@ -61,8 +61,8 @@ static bool is_sound_verdict(const dvk_choices *choices, const dvk_verdict *verd
 static bool is_sound_measurement(const dvk_choices *choices, const dvk_measurement *measurement) {
     const dvk_use *use = &measurement->use;
     return (uint32_t)use->kernel < DVK_KERNEL_COUNT && (uint32_t)use->weight <= DVK_WEIGHT_INT8 &&
-           measurement->variant < choices->table_count && choices->table[measurement->variant].kernel == use->kernel &&
-           choices->table[measurement->variant].weight == use->weight;
+           measurement->variant < choices->table_count &&
+           dvk_variant_serves(&choices->table[measurement->variant], use->kernel, use->weight);
 }
 
 dvk_result dvk_choices_restore(dvk_context *context, dvk_error *error) {

@@ -93,6 +93,15 @@ static dvk_result create_device(dvk_context *context, dvk_error *error) {
         "vkCreateCommandPool", error);
 }
 
+/* A software driver takes up to a second to compile a candidate, so that by default only what runs for a second, too,
+ * is measured there: 10 GFLOP or more. */
+static void set_tuning(dvk_context *context, const dvk_context_params *params) {
+    const bool cached = params->cache_dir && *params->cache_dir, usual = params->tuning == DVK_TUNING_DEFAULT;
+    dvk_choices *choices = context->choices;
+    choices->measure = !choices->pin_count && (params->tuning == DVK_TUNING_ON || (usual && cached));
+    choices->least_flops = usual && context->device_class == DVK_CLASS_SOFTWARE ? 10000000000u : 0;
+}
+
 dvk_result dvk_context_create(const dvk_context_params *params, dvk_context **context_out, dvk_error *error) {
     static const dvk_context_params defaults;
     if (!context_out)
@@ -130,9 +139,7 @@ dvk_result dvk_context_create(const dvk_context_params *params, dvk_context **co
     if (status == DVK_OK)
         status = dvk_choices_create(&context->allocator, params->variants, &context->choices, error);
     if (status == DVK_OK) {
-        const bool cached = params->cache_dir && *params->cache_dir, pinned = context->choices->pin_count != 0;
-        context->choices->measure =
-            !pinned && (params->tuning == DVK_TUNING_ON || (params->tuning == DVK_TUNING_DEFAULT && cached));
+        set_tuning(context, params);
         context->build_id = dvk_choices_build_id(context->choices);
         status = dvk_cache_open(context, params->cache_dir, error);
     }

@@ -1,18 +1,12 @@
 #include "session.h"
 
 #include "cache_file.h"
+#include "clock.h"
 #include "commands.h"
+#include "tune.h"
 #include "upload.h"
 
 #include <string.h>
-#include <time.h>
-
-/* Of a clock that no one sets. */
-static double now_ms(void) {
-    struct timespec now = {0};
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec * 1e3 + (double)now.tv_nsec * 1e-6;
-}
 
 /* ------------------------------------------------------------------------------------------------ create */
 
@@ -46,6 +40,7 @@ dvk_result dvk_session_plan(const dvk_model *model, const dvk_context *context, 
         .allocator = &model->allocator,
         .config = &model->config,
         .weights = &model->weights,
+        .context = context,
         .batch = params->batch ? params->batch : 1,
         .width = params->width ? params->width : model->info.image_width,
         .height = params->height ? params->height : model->info.image_height,
@@ -71,13 +66,6 @@ dvk_result dvk_session_plan(const dvk_model *model, const dvk_context *context, 
     if (status != DVK_OK)
         return status;
     *outputs = request.outputs;
-    for (uint32_t kernel = 0; kernel < DVK_KERNEL_COUNT; kernel++) {
-        bool attention = kernel == DVK_KERNEL_ATTENTION || kernel == DVK_KERNEL_ATTENTION_ROW;
-        status = dvk_variant_choose(context, (dvk_kernel)kernel, model->weights.type,
-                                    attention ? model->config.head_dim : 0, &request.variants[kernel], error);
-        if (status != DVK_OK)
-            return status;
-    }
     status = dvk_plan_create(&request, plan, error);
     for (uint32_t i = 0; i < plan->op_count && status == DVK_OK; i++) {
         const dvk_op *op = &plan->ops[i];
@@ -288,6 +276,21 @@ static void fill_info(dvk_session *session) {
     session->info.dispatches = plan->op_count;
     session->info.submissions = session->pass.count;
     session->info.flops = plan->flops;
+    dvk_plan_fingerprint(plan, session->info.fingerprint);
+}
+
+/* Plans until every variant is proven. */
+static dvk_result plan_and_settle(dvk_session *session, const dvk_session_params *params, dvk_error *error) {
+    dvk_context *context = session->model->context;
+    for (;;) {
+        bool again = false;
+        dvk_result status = dvk_session_plan(session->model, context, params, &session->plan, &session->outputs, error);
+        if (status == DVK_OK)
+            status = dvk_settle(context, &session->plan, &again, error);
+        if (status != DVK_OK || !again)
+            return status;
+        dvk_plan_free(&session->plan);
+    }
 }
 
 dvk_result dvk_session_create(dvk_model *model, const dvk_session_params *params, dvk_session **session_out,
@@ -300,12 +303,12 @@ dvk_result dvk_session_create(dvk_model *model, const dvk_session_params *params
                         "dvk_session_create: the model was loaded without a context, for its info alone");
     if (!params)
         params = &defaults;
-    double start = now_ms();
+    double start = dvk_now_ms();
     dvk_session *session = dvk_allocate_zeroed(&model->allocator, 1, sizeof(*session));
     if (!session)
         return dvk_fail_memory(error, sizeof(*session));
     session->model = model;
-    dvk_result status = dvk_session_plan(model, model->context, params, &session->plan, &session->outputs, error);
+    dvk_result status = plan_and_settle(session, params, error);
     if (status == DVK_OK)
         status = make_buffers(session, error);
     if (status == DVK_OK)
@@ -323,7 +326,7 @@ dvk_result dvk_session_create(dvk_model *model, const dvk_session_params *params
         return status;
     }
     fill_info(session);
-    session->info.prepare_ms = now_ms() - start;
+    session->info.prepare_ms = dvk_now_ms() - start;
     *session_out = session;
     return DVK_OK;
 }
@@ -372,7 +375,7 @@ dvk_result dvk_session_run(dvk_session *session, const float *pixel_values, uint
     if (status != DVK_OK)
         return status;
     session->valid = count;
-    dvk_pipeline_cache_save(context);
+    dvk_cache_save(context);
     return DVK_OK;
 }
 
@@ -419,4 +422,8 @@ const dvk_session_info *dvk_session_get_info(const dvk_session *session) {
 
 size_t dvk_session_print_plan(const dvk_session *session, char *text, size_t size) {
     return dvk_plan_print(&session->plan, text, size);
+}
+
+size_t dvk_session_print_variants(const dvk_session *session, char *text, size_t size) {
+    return dvk_plan_print_variants(&session->plan, text, size);
 }
