@@ -211,7 +211,9 @@ dvk_result dvk_cache_open(dvk_context *context, const char *directory, dvk_error
         dvk_log_message(&context->log, DVK_LOG_INFO, "cache %s: %s", context->cache_path,
                         context->cache_checksum ? "read" : "nothing usable there");
     }
-    dvk_result status = create_pipeline_cache(context, blob, blob_size, error);
+    dvk_result status = DVK_OK;
+    if (!context->host_pipeline_cache)
+        status = create_pipeline_cache(context, blob, blob_size, error);
     dvk_unmap_file(&file);
     return status;
 }
@@ -273,8 +275,9 @@ static uint8_t *append_section(uint8_t *at, uint32_t tag, const void *bytes, siz
 
 /* The whole file, to be released; NULL: no memory, or the driver does not give its pipelines away. */
 static uint8_t *make_file(const dvk_context *context, size_t *size) {
+    const VkPipelineCache cache = context->host_pipeline_cache ? VK_NULL_HANDLE : context->pipeline_cache;
     size_t blob_size = 0;
-    if (context->vk.vkGetPipelineCacheData(context->device, context->pipeline_cache, &blob_size, NULL) != VK_SUCCESS)
+    if (cache && context->vk.vkGetPipelineCacheData(context->device, cache, &blob_size, NULL) != VK_SUCCESS)
         return NULL;
     *size = sizeof(cache_header) + sizeof(section_header) + padded(blob_size);
     for (const dvk_cache_section *section = context->cache_sections; section; section = section->next)
@@ -285,8 +288,8 @@ static uint8_t *make_file(const dvk_context *context, size_t *size) {
     uint8_t *at = file + sizeof(cache_header);
     for (const dvk_cache_section *section = context->cache_sections; section; section = section->next)
         at = append_section(at, section->tag, section->bytes, section->size);
-    if (context->vk.vkGetPipelineCacheData(context->device, context->pipeline_cache, &blob_size,
-                                           at + sizeof(section_header)) != VK_SUCCESS) {
+    if (cache && context->vk.vkGetPipelineCacheData(context->device, cache, &blob_size, at + sizeof(section_header)) !=
+                     VK_SUCCESS) {
         dvk_release(&context->allocator, file);
         return NULL;
     }

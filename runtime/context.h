@@ -39,6 +39,9 @@ dvk_result dvk_describe_device(const dvk_instance *instance, VkPhysicalDevice de
 /* The queue family to use: one that computes, and as little else as possible; UINT32_MAX if none. */
 uint32_t dvk_find_queue_family(const dvk_instance *instance, VkPhysicalDevice device);
 
+/* timestampValidBits of a family. */
+uint32_t dvk_timestamp_bits(const dvk_instance *instance, VkPhysicalDevice device, uint32_t family);
+
 /* Index into infos of the device that `request` (as in dvk_context_params) means. */
 dvk_result dvk_choose_device(const dvk_device_info *infos, uint32_t count, const char *request, uint32_t *chosen,
                              dvk_error *error);
@@ -56,8 +59,13 @@ struct dvk_context {
     VkDevice device;
     struct VolkDeviceTable vk;
     uint32_t queue_family;
+    uint32_t timestamp_bits; /* of its timestamps; 0: it has none */
     VkQueue queue;
     VkCommandPool command_pool;
+    bool imported;                  /* instance, device and queue are the host's */
+    void (*lock_queue)(void *user); /* both NULL on a device of our own */
+    void (*unlock_queue)(void *user);
+    void *queue_user;
 
     dvk_device_info info;
     VkPhysicalDeviceLimits limits;
@@ -73,6 +81,7 @@ struct dvk_context {
     dvk_choices *choices;         /* NULL: of all variants as the table has them, none known by experience */
 
     VkPipelineCache pipeline_cache;
+    bool host_pipeline_cache; /* it is the host's: not ours to destroy or to save */
     /* cache_file.h */
     struct dvk_cache_section *cache_sections;
     char *cache_path;        /* NULL: not kept on disk */
@@ -82,5 +91,11 @@ struct dvk_context {
     bool cache_changed;      /* the same for sections */
     dvk_pipeline *pipelines; /* a list; freed with the context */
 };
+
+/* The two ends of making a context. Allocated: zeros but for log and allocators. Started, once instance, devices, queue
+ * and the device table are set: all the rest. Whatever fails, dvk_context_destroy() cleans up. */
+dvk_result dvk_context_allocate(const dvk_context_params *params, const char *function, dvk_context **context,
+                                dvk_error *error);
+dvk_result dvk_context_start(dvk_context *context, const dvk_context_params *params, dvk_error *error);
 
 #endif

@@ -2,9 +2,9 @@
 
 #include "clock.h"
 #include "known_answer.h"
+#include "sort.h"
 #include "trial.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 /* A timed batch lasts about so long: two thousand times what submitting and waiting may vary by. */
@@ -213,7 +213,8 @@ static bool is_measured(const dvk_choices *choices, const dvk_use *class) {
     return false;
 }
 
-static int by_flops(const void *a, const void *b) {
+static int by_flops(const void *a, const void *b, const void *unused) {
+    (void)unused;
     const planned_use *left = a, *right = b;
     return left->flops < right->flops ? 1 : left->flops > right->flops ? -1 : 0;
 }
@@ -238,7 +239,7 @@ static size_t list_uses(const dvk_context *context, const dvk_plan *plan, planne
     for (size_t i = 0; i < count; i++)
         if (uses[i].flops >= plan->flops / 1000 && !is_measured(context->choices, &uses[i].class))
             uses[kept++] = uses[i];
-    qsort(uses, kept, sizeof(uses[0]), by_flops);
+    dvk_sort(uses, kept, sizeof(uses[0]), by_flops, NULL);
     return kept;
 }
 
