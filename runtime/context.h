@@ -69,6 +69,7 @@ struct dvk_context {
     dvk_device_class device_class;
     dvk_device_features features; /* what was enabled on `device` */
 
+    VkPipelineCreateFlags pipeline_flags; /* of every pipeline: 0, but for tools that ask the compiler about them */
     VkPipelineCache pipeline_cache;
     char *cache_path;        /* NULL: not kept on disk */
     uint64_t cache_checksum; /* of what the file holds; 0: nothing */

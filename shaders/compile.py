@@ -60,16 +60,18 @@ def require(condition, variant, message):
 def evaluate(variant, expression):
     """A number, or an expression of the constants and of the numbers that were evaluated before it."""
     scope = {key: variant[key] for key in NUMBERS if isinstance(variant.get(key), int)}
-    return eval(str(expression), {"__builtins__": {}}, scope | variant["constants"])
+    return eval(str(expression), {"__builtins__": {"max": max}}, scope | variant["constants"])
 
 
 def make_variant(shader, name, weight, line):
     """The fields of the shader and of the variant's own line together, with their defaults."""
     variant = {"class": None, "require": [], "features": [], "matrix": [], "half_products": False, "defines": {},
                "glsl": []}
-    variant |= {key: value for key, value in shader.items() if key != "variants"}
-    variant |= {key: value for key, value in line.items() if not key.isupper()}
-    variant |= {"name": name, "weight": weight, "constants": {k: v for k, v in line.items() if k.isupper()}}
+    both = {key: value for key, value in shader.items() if key != "variants"} | line
+    variant |= {key: value for key, value in both.items() if not key.isupper()}
+    variant |= {"name": name, "weight": weight, "constants": {}}
+    for key in sorted((key for key in both if key.isupper()), key=lambda key: isinstance(both[key], str)):
+        variant["constants"][key] = evaluate(variant, both[key])  # numbers first, then what is made of them
     unknown = variant.keys() - FIELDS - {"name", "weight", "constants"}
     require(not unknown, variant, f"unknown fields {sorted(unknown)}")
     for key, allowed in (("kernel", KERNELS), ("weight", WEIGHTS), ("class", CLASSES)):
@@ -83,6 +85,7 @@ def make_variant(shader, name, weight, line):
         variant[key] = evaluate(variant, variant.get(key, default))
     require((variant["local_size"] > 0) != (variant["subgroups"] > 0), variant, "local_size or subgroups, not both")
     require(len(variant["matrix"]) in (0, 3), variant, "matrix is not [M, N, K]")
+    variant["matrix"] = [evaluate(variant, extent) for extent in variant["matrix"]]
     require(variant["kernel"].startswith("attention") == (variant["max_head_dim"] > 0), variant,
             "max_head_dim belongs to attention")
     for condition in variant["require"]:

@@ -1,5 +1,6 @@
 // What all matmul kernels share: the buffers but the first, the two kinds of weights, and the epilogue.
-// DVK_WEIGHT chooses the weights: 0 float, 1 half, 2 signed byte.
+// DVK_WEIGHT chooses the weights: 0 float, 1 half, 2 signed byte. With DVK_WEIGHT_PAIRS they are half and come two by
+// two.
 
 #define DVK_KERNEL_MATMUL
 #include "common.glsl"
@@ -24,7 +25,16 @@ layout(set = 0, binding = 3) buffer Output {
     vec4 result[];
 };
 
-#if DVK_WEIGHT == 1
+#ifdef DVK_WEIGHT_PAIRS
+layout(set = 0, binding = 1) readonly buffer Weights {
+    uint w[]; // two halves
+};
+
+vec4 finish(vec4 sum, uint column4) {
+    uint index = push.depth * (push.w_stride / 2) + 4 * column4;
+    return sum + uintBitsToFloat(uvec4(w[index], w[index + 1], w[index + 2], w[index + 3]));
+}
+#elif DVK_WEIGHT == 1
 layout(set = 0, binding = 1) readonly buffer Weights {
     uvec2 w[];
 };
