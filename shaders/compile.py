@@ -43,7 +43,8 @@ FIRST_SHARED_ID, HEAD_DIM_ID = 16, 18  # of specialisation constants, see runtim
 MAX_SHARED_BYTES = 16384
 MAX_INVOCATIONS = 128
 
-NUMBERS = {"local_size": 0, "subgroups": 0, "subgroup_size": 0, "tile_rows": 1, "tile_columns": 1, "max_head_dim": 0}
+NUMBERS = {"local_size": 0, "subgroups": 0, "subgroup_size": 0, "tile_rows": 1, "tile_columns": 1, "max_head_dim": 0,
+           "head_dim_step": 4}
 FIELDS = {"file", "kernel", "class", "weights", "require", "features", "matrix", "half_products", "defines", "glsl",
           *NUMBERS}
 
@@ -144,14 +145,16 @@ def check(variant, module):
     require(sorted(own.values()) == list(range(1, len(own) + 1)), variant, "the constants' ids are not 1, 2, ...")
     variant["constant_values"] = [variant["constants"][name] for name in sorted(own, key=own.get)]
 
-    specialised = {0: variant["local_size"], HEAD_DIM_ID: max(variant["max_head_dim"], 4)}
-    specialised.update({own[name]: value for name, value in variant["constants"].items()})
-    variant["shared_bytes"] = module.shared_bytes(specialised)
+    specialised = {own[name]: value for name, value in variant["constants"].items()} | {0: variant["local_size"]}
+    sizes = [module.shared_bytes(specialised | {HEAD_DIM_ID: head_dim}) for head_dim in (0, 16, 128)]
+    variant["shared_bytes"], variant["shared_bytes_per_head_dim"] = sizes[0], (sizes[1] - sizes[0]) // 16
+    require(sizes[2] == sizes[0] + 128 * variant["shared_bytes_per_head_dim"], variant,
+            "shared memory is not linear in HEAD_DIM")
 
 
 def runs_everywhere(variant):
     return (not variant["features"] and 0 < variant["local_size"] <= MAX_INVOCATIONS and
-            variant["shared_bytes"] <= MAX_SHARED_BYTES)
+            variant["shared_bytes"] + variant["shared_bytes_per_head_dim"] * variant["max_head_dim"] <= MAX_SHARED_BYTES)
 
 
 def compile_all(glslang, table, leave_out, directory):
@@ -191,7 +194,7 @@ def write_c(variants):
             f"        .features = {features},",
             f"        .half_products = {str(variant['half_products']).lower()},",
         ]
-        lines += [f"        .{key} = {variant[key]}," for key in (*NUMBERS, "shared_bytes")]
+        lines += [f"        .{key} = {variant[key]}," for key in (*NUMBERS, "shared_bytes", "shared_bytes_per_head_dim")]
         if variant["matrix"]:
             m, n, k = variant["matrix"]
             lines.append(f"        .matrix = {{{m}, {n}, {k}, DVK_COMPONENT_FLOAT16, DVK_COMPONENT_FLOAT32}},")
