@@ -33,7 +33,8 @@ void dvk_instance_close(dvk_instance *instance);
 /* All physical devices in the driver's order, of the instance's allocator. No device: DVK_OK and *count 0. */
 dvk_result dvk_physical_devices(const dvk_instance *instance, VkPhysicalDevice **devices, uint32_t *count,
                                 dvk_error *error);
-void dvk_describe_device(const dvk_instance *instance, VkPhysicalDevice device, uint32_t index, dvk_device_info *info);
+dvk_result dvk_describe_device(const dvk_instance *instance, VkPhysicalDevice device, uint32_t index,
+                               dvk_device_info *info, dvk_error *error);
 
 /* The queue family to use: one that computes, and as little else as possible; UINT32_MAX if none. */
 uint32_t dvk_find_queue_family(const dvk_instance *instance, VkPhysicalDevice device);
@@ -56,6 +57,10 @@ struct dvk_context {
     uint32_t queue_family;
     VkQueue queue;
     VkCommandPool command_pool;
+    bool imported;                  /* instance, device and queue are the host's */
+    void (*lock_queue)(void *user); /* both NULL on a device of our own */
+    void (*unlock_queue)(void *user);
+    void *queue_user;
 
     dvk_device_info info;
     VkPhysicalDeviceLimits limits;
@@ -71,10 +76,17 @@ struct dvk_context {
 
     VkPipelineCreateFlags pipeline_flags; /* of every pipeline: 0, but for tools that ask the compiler about them */
     VkPipelineCache pipeline_cache;
-    char *cache_path;        /* NULL: not kept on disk */
-    uint64_t cache_checksum; /* of what the file holds; 0: nothing */
-    bool new_pipelines;      /* made since the cache was saved */
-    dvk_pipeline *pipelines; /* a list; freed with the context */
+    bool host_pipeline_cache; /* it is the host's: not ours to destroy or to save */
+    char *cache_path;         /* NULL: not kept on disk */
+    uint64_t cache_checksum;  /* of what the file holds; 0: nothing */
+    bool new_pipelines;       /* made since the cache was saved */
+    dvk_pipeline *pipelines;  /* a list; freed with the context */
 };
+
+/* The two ends of making a context. Allocated: zeros but for log and allocators. Started, once instance, devices, queue
+ * and the device table are set: all the rest. Whatever fails, dvk_context_destroy() cleans up. */
+dvk_result dvk_context_allocate(const dvk_context_params *params, const char *function, dvk_context **context,
+                                dvk_error *error);
+dvk_result dvk_context_start(dvk_context *context, const char *cache_dir, dvk_error *error);
 
 #endif

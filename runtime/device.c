@@ -62,7 +62,8 @@ static dvk_device_type device_type(VkPhysicalDeviceType type) {
     }
 }
 
-void dvk_describe_device(const dvk_instance *instance, VkPhysicalDevice device, uint32_t index, dvk_device_info *info) {
+dvk_result dvk_describe_device(const dvk_instance *instance, VkPhysicalDevice device, uint32_t index,
+                               dvk_device_info *info, dvk_error *error) {
     memset(info, 0, sizeof(*info));
     VkPhysicalDeviceDriverProperties driver = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_DRIVER_PROPERTIES};
     VkPhysicalDeviceSubgroupProperties subgroup = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_PROPERTIES};
@@ -76,9 +77,11 @@ void dvk_describe_device(const dvk_instance *instance, VkPhysicalDevice device, 
         instance->vk.vkGetPhysicalDeviceProperties2(device, &properties);
     }
     dvk_device_features features = {0};
+    dvk_result status = DVK_OK;
     if (properties.properties.apiVersion >= VK_API_VERSION_1_1)
-        (void)dvk_query_features(&instance->vk, instance->allocator, instance->handle, device, &features,
-                                 NULL); /* failed: it has none */
+        status = dvk_query_features(&instance->vk, instance->allocator, instance->handle, device, &features, error);
+    if (status == DVK_ERROR_OUT_OF_HOST_MEMORY) /* another failure is this device's alone */
+        return status;
 
     const VkPhysicalDeviceProperties *core = &properties.properties;
     info->index = index;
@@ -109,8 +112,11 @@ void dvk_describe_device(const dvk_instance *instance, VkPhysicalDevice device, 
                  VK_API_VERSION_MAJOR(core->apiVersion), VK_API_VERSION_MINOR(core->apiVersion));
     else if (dvk_find_queue_family(instance, device) == UINT32_MAX)
         snprintf(info->why_not, sizeof(info->why_not), "it has no queue that computes");
+    else if (status != DVK_OK)
+        snprintf(info->why_not, sizeof(info->why_not), "its extensions cannot be queried");
     else
         info->usable = true;
+    return DVK_OK;
 }
 
 /* Higher is better. A software driver is last: nobody wants it who has anything else. */
@@ -219,9 +225,10 @@ dvk_result dvk_list_devices(const dvk_context_params *params, dvk_device_info *i
     uint32_t found;
     status = dvk_physical_devices(&instance, &devices, &found, error);
     if (status == DVK_OK) {
-        for (uint32_t i = 0; i < found && i < *count; i++)
-            dvk_describe_device(&instance, devices[i], i, &infos[i]);
-        *count = found;
+        for (uint32_t i = 0; i < found && i < *count && status == DVK_OK; i++)
+            status = dvk_describe_device(&instance, devices[i], i, &infos[i], error);
+        if (status == DVK_OK)
+            *count = found;
         dvk_release(instance.allocator, devices);
     }
     dvk_instance_close(&instance);

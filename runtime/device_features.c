@@ -73,6 +73,8 @@ static void query_bits(const dvk_instance_table *vk, VkPhysicalDevice device, co
                                           .pNext = (void *)request.chain};
     vk->vkGetPhysicalDeviceFeatures2(device, &features);
 
+    if (features.features.shaderInt64)
+        listed |= DVK_FEATURE_INT64;
     if (!request.storage.storageBuffer16BitAccess)
         listed &= ~(uint32_t)DVK_FEATURE_FP16_STORAGE;
     if (!request.arithmetic.shaderFloat16)
@@ -178,6 +180,11 @@ static void add_extension(dvk_feature_request *request, const char *name) {
 
 void dvk_request_features(uint32_t bits, dvk_feature_request *request) {
     memset(request, 0, sizeof(*request));
+    if (bits & DVK_FEATURE_INT64) {
+        request->core.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2;
+        request->core.features.shaderInt64 = VK_TRUE;
+        chain(&request->chain, &request->core);
+    }
     if (bits & DVK_FEATURE_FP16_STORAGE) {
         request->storage.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_16BIT_STORAGE_FEATURES;
         request->storage.storageBuffer16BitAccess = VK_TRUE;
@@ -260,7 +267,8 @@ static const char *needs_feature(uint32_t missing) {
                                         "cooperative matrices",
                                         "NVIDIA's second extension for cooperative matrices",
                                         "integer dot products",
-                                        "timeline semaphores"};
+                                        "timeline semaphores",
+                                        "64-bit integers"};
     for (uint32_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
         if (missing >> i & 1)
             return names[i];

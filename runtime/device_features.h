@@ -16,6 +16,7 @@ typedef struct dvk_feature_request {
     const void *chain; /* pNext */
     const char *extensions[8];
     uint32_t extension_count;
+    VkPhysicalDeviceFeatures2 core; /* in place of pEnabledFeatures */
     VkPhysicalDevice16BitStorageFeatures storage;
     VkPhysicalDeviceShaderFloat16Int8Features arithmetic;
     VkPhysicalDeviceSubgroupSizeControlFeatures subgroup_size;

@@ -34,6 +34,7 @@ FEATURES = {
     "cooperative_matrix_2": (
         "CooperativeMatrixConversionsNV", "CooperativeMatrixPerElementOperationsNV",
         "CooperativeMatrixTensorAddressingNV", "TensorAddressingNV"),
+    "int64": ("Int64",),
     "integer_dot_product": ("DotProduct", "DotProductInput4x8Bit", "DotProductInput4x8BitPacked"),
 }
 CORE_CAPABILITIES = {"Shader", "GroupNonUniform"}  # basic subgroup operations are core in Vulkan 1.1

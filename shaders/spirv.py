@@ -21,6 +21,7 @@ CAPABILITIES = {
     64: "GroupNonUniformBallot",
     4433: "StorageBuffer16BitAccess",
     9: "Float16",
+    11: "Int64",
     5345: "VulkanMemoryModel",
     6016: "DotProductInput4x8BitAll",
     6017: "DotProductInput4x8Bit",

@@ -13,6 +13,7 @@ static const struct {
     {"coopmat", DVK_FEATURE_COOPERATIVE_MATRIX | DVK_FEATURE_COOPERATIVE_MATRIX_2},
     {"coopmat2", DVK_FEATURE_COOPERATIVE_MATRIX_2},
     {"fp16", DVK_FEATURE_FP16_STORAGE | DVK_FEATURE_FP16_ARITHMETIC},
+    {"int64", DVK_FEATURE_INT64},
     {"subgroup", DVK_FEATURE_SUBGROUP_BALLOT | DVK_FEATURE_SUBGROUP_SIZE_CONTROL},
     {"dot", DVK_FEATURE_INTEGER_DOT_PRODUCT},
     {"timeline", DVK_FEATURE_TIMELINE_SEMAPHORE},
@@ -28,10 +29,11 @@ int disabled_features(uint32_t *bits) {
             if (strlen(names[i].name) == length && strncmp(names[i].name, text, length) == 0)
                 found = names[i].bits;
         if (!found && length)
-            return fail(EXIT_CODE_USAGE,
-                        "DINO_VK_DISABLE names \"%.*s\"; it takes coopmat, coopmat2, fp16, subgroup, dot and timeline, "
-                        "with commas between them",
-                        (int)length, text);
+            return fail(
+                EXIT_CODE_USAGE,
+                "DINO_VK_DISABLE names \"%.*s\"; it takes coopmat, coopmat2, fp16, int64, subgroup, dot and timeline, "
+                "with commas between them",
+                (int)length, text);
         *bits |= found;
         text += length + (text[length] == ',');
     }

@@ -129,7 +129,7 @@ void print_help(void) {
           "5 an output. A signal ends the command with that signal's status, and leaves no file behind.\n"
           "\n"
           "Environment: DINO_VK_MODEL (see --model), DINO_VK_NO_CACHE (not empty: --no-cache), XDG_CACHE_HOME,\n"
-          "DINO_VK_DISABLE (what not to use of the device: coopmat, coopmat2, fp16, subgroup, dot, timeline),\n"
+          "DINO_VK_DISABLE (what not to use of the device: coopmat, coopmat2, fp16, int64, subgroup, dot, timeline),\n"
           "HF_HUB_CACHE, HF_HOME (where the Hugging Face cache is); for fetch also HF_ENDPOINT, HF_TOKEN,\n"
           "HF_HUB_OFFLINE, HF_HUB_DOWNLOAD_TIMEOUT, and libcurl's proxy variables.\n",
           stdout);
