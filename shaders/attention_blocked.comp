@@ -24,9 +24,8 @@ shared vec4 values[KEYS * DIM4];
 shared vec4 weights[QUERIES * STRIDE_WEIGHT];
 shared float partial[QUERIES * COLUMNS];
 
-#define divide_up_constant(value, by) (((value) + (by)-1) / (by))
-#define ITEMS divide_up_constant(KEYS *DIM4, LOCAL_SIZE)
-#define SUMS divide_up_constant(DIM4, COLUMNS)
+#define ITEMS DIVIDE_UP(KEYS *DIM4, LOCAL_SIZE)
+#define SUMS DIVIDE_UP(DIM4, COLUMNS)
 
 void main() {
     uint group = linear_group();

@@ -43,9 +43,8 @@ shared float partial[SUBGROUPS * 128]; // a lane's own; no subgroup has more
 #define LANE_ROWS (SUBGROUP_SIZE > M ? 1 : M / SUBGROUP_SIZE)
 #define PART_SCORES4 (KEYS / 4 / PARTS)
 
-#define divide_up_constant(value, by) (((value) + (by)-1) / (by))
-#define ITEMS_KEY divide_up_constant(KEYS *DIM8, LOCAL_SIZE)
-#define ITEMS_VALUE divide_up_constant(KEYS / 8 * (HEAD_DIM / 2), LOCAL_SIZE)
+#define ITEMS_KEY DIVIDE_UP(KEYS *DIM8, LOCAL_SIZE)
+#define ITEMS_VALUE DIVIDE_UP(KEYS / 8 * (HEAD_DIM / 2), LOCAL_SIZE)
 
 uvec2 to_halves(vec4 value) {
     f16vec4 halves = f16vec4(value);

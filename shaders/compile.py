@@ -100,10 +100,8 @@ def read_table():
     variants = []
     for shader in table["shader"]:
         for name, line in shader["variants"].items():
-            if "weights" in shader:
-                variants += [make_variant(shader, f"{name}_{weight}", weight, line) for weight in shader["weights"]]
-            else:
-                variants.append(make_variant(shader, name, "none", line))
+            for weight in line.get("weights", shader.get("weights", ["none"])):
+                variants.append(make_variant(shader, name if weight == "none" else f"{name}_{weight}", weight, line))
     names = [variant["name"] for variant in variants]
     for variant in variants:
         require(names.count(variant["name"]) == 1, variant, "the name is used twice")

@@ -46,9 +46,8 @@ const uint FRAGMENTS = ROW_FRAGMENTS * COLUMN_FRAGMENTS;
 const uint COLUMNS2 = TILE_COLUMNS / 2;
 
 // What a lane carries from memory to shared memory: eight steps of k of one row of `a`, and of two columns of `w`.
-#define ITEMS_A divide_up_constant(TILE_ROWS *DEPTH8, LOCAL_SIZE)
-#define ITEMS_W divide_up_constant(COLUMNS2 *DEPTH8, LOCAL_SIZE)
-#define divide_up_constant(value, by) (((value) + (by)-1) / (by))
+#define ITEMS_A DIVIDE_UP(TILE_ROWS *DEPTH8, LOCAL_SIZE)
+#define ITEMS_W DIVIDE_UP(COLUMNS2 *DEPTH8, LOCAL_SIZE)
 
 // Not packHalf2x16(), whose rounding Vulkan leaves open: some drivers cut off.
 uvec4 to_halves(vec4 low, vec4 high) {
