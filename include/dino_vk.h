@@ -618,6 +618,21 @@ DVK_API dvk_position dvk_session_slice(const dvk_session *session, dvk_position 
 
 /* ------------------------------------------------------------------------------------------- for people */
 
+/* What one operation of a pass took; strings live as long as the session. */
+typedef struct dvk_op_profile {
+    const char *label;            /* "layer 3 intermediate" */
+    const char *kernel, *variant; /* "matmul", "matmul_tiled_fp32" */
+    uint64_t flops, bytes;        /* arithmetic; the least that must be read and written */
+    uint64_t start_ns, ns;        /* from the start of the first one; how long */
+} dvk_op_profile;
+
+/* Runs the pass once more on the last run's input and times every operation, by the device's clock where it has one.
+ * Operations that could overlap wait for each other, so the sum is a little more than a run takes. From now on the
+ * session's submissions are cut by these times: profile after a first run, because drivers compile late. ops may be
+ * NULL when capacity is 0; dvk_session_info.dispatches says how many there are. Slot 0 and its outputs stay as they
+ * were. DVK_TIMEOUT: a slot is under way. Errors: as dvk_session_run(). */
+DVK_API dvk_result dvk_session_profile(dvk_session *session, dvk_op_profile *ops, uint32_t capacity, dvk_error *error);
+
 /* The plan, as text for people: one line an op with kernel, variant, grid, work and buffers. Writes at most `size`
  * bytes with the NUL and returns the length the whole text has, as snprintf does. text may be NULL when size is 0. */
 DVK_API size_t dvk_session_print_plan(const dvk_session *session, char *text, size_t size);

@@ -60,6 +60,7 @@ static void query_device(dvk_context *context) {
     context->driver_version = properties.properties.driverVersion;
     context->max_allocation = maintenance.maxMemoryAllocationSize;
     memcpy(context->driver_uuid, id.driverUUID, sizeof(context->driver_uuid));
+    context->timestamp_bits = dvk_timestamp_bits(&context->instance, context->physical_device, context->queue_family);
     context->device_class = context->info.type == DVK_DEVICE_CPU ? DVK_CLASS_SOFTWARE : DVK_CLASS_GPU;
     snprintf(context->tier, sizeof(context->tier), "%s",
              context->device_class == DVK_CLASS_SOFTWARE ? "tier S (software driver, barrier-free kernels)"
