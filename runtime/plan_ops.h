@@ -16,10 +16,11 @@ typedef struct dvk_plan_builder {
 } dvk_plan_builder;
 
 /* A new op, or NULL when something has failed. */
-dvk_op *dvk_add_op(dvk_plan_builder *build, dvk_kernel kernel, dvk_specialisation specialisation, const char *label);
+dvk_op *dvk_add_op(dvk_plan_builder *build, dvk_kernel kernel, dvk_shape shape, dvk_specialisation specialisation,
+                   const char *label);
 /* Its next binding, and what is left to say about it. */
 void dvk_bind(dvk_plan_builder *build, dvk_op *op, uint32_t buffer, bool writes, uint64_t offset, uint64_t size);
-void dvk_finish_op(dvk_plan_builder *build, dvk_op *op, uint32_t groups, size_t push_bytes, uint64_t flops);
+void dvk_finish_op(dvk_plan_builder *build, dvk_op *op, size_t push_bytes, uint64_t flops);
 uint32_t dvk_tiles(uint32_t count, uint32_t tile);
 
 /* The host's pictures to PIXELS. Between the passes they are in WIDE. */

@@ -21,7 +21,7 @@ void dvk_add_sources(dvk_plan_builder *build) {
     if (plan->buffer_bytes[DVK_PLAN_WIDE] < between)
         plan->buffer_bytes[DVK_PLAN_WIDE] = between;
     for (uint32_t i = 0; i < plan->batch; i++) {
-        dvk_op *op = dvk_add_op(build, image ? DVK_KERNEL_SOURCE_IMAGE : DVK_KERNEL_SOURCE_BUFFER,
+        dvk_op *op = dvk_add_op(build, image ? DVK_KERNEL_SOURCE_IMAGE : DVK_KERNEL_SOURCE_BUFFER, (dvk_shape){0},
                                 (dvk_specialisation){0}, "source");
         if (!op)
             return;
@@ -41,10 +41,9 @@ void dvk_add_sources(dvk_plan_builder *build) {
                                             .row_pitch = (uint32_t)source->row_pitch,
                                             .plane_pitch = (uint32_t)source->plane_pitch};
         op->bytes = 4ull * source->region_width * source->region_height + between;
-        dvk_finish_op(build, op, dvk_tiles(out_of(first), op->variant->local_size), sizeof(dvk_push_source),
-                      flops_of(first));
+        dvk_finish_op(build, op, sizeof(dvk_push_source), flops_of(first));
 
-        op = dvk_add_op(build, DVK_KERNEL_RESAMPLE, (dvk_specialisation){0}, "resize");
+        op = dvk_add_op(build, DVK_KERNEL_RESAMPLE, (dvk_shape){0}, (dvk_specialisation){0}, "resize");
         if (!op)
             return;
         dvk_bind(build, op, DVK_PLAN_WIDE, false, 0, between);
@@ -65,7 +64,6 @@ void dvk_add_sources(dvk_plan_builder *build) {
             op->push.resample.mean[c] = made->mean[c];
             op->push.resample.deviation[c] = made->deviation[c];
         }
-        dvk_finish_op(build, op, dvk_tiles(out_of(second), op->variant->local_size), sizeof(dvk_push_resample),
-                      flops_of(second));
+        dvk_finish_op(build, op, sizeof(dvk_push_resample), flops_of(second));
     }
 }

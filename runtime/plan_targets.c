@@ -26,7 +26,7 @@ static void add_copy(dvk_plan_builder *build, uint32_t index, const dvk_target_d
     const dvk_plan *plan = build->plan;
     const dvk_plan_output *place = &plan->outputs[desc->output];
     const uint32_t count = place->shape[0] * (place->rank == 2 ? place->shape[1] : 1);
-    dvk_op *op = dvk_add_op(build, DVK_KERNEL_COPY, (dvk_specialisation){0}, "to the host's buffer");
+    dvk_op *op = dvk_add_op(build, DVK_KERNEL_COPY, (dvk_shape){0}, (dvk_specialisation){0}, "to the host's buffer");
     if (!op)
         return;
     op->push.copy = (dvk_push_copy){
@@ -37,7 +37,7 @@ static void add_copy(dvk_plan_builder *build, uint32_t index, const dvk_target_d
     op->push.copy.first =
         bind_from(build, op, place->buffer, place->offset, (plan->batch - 1) * place->image_stride + 4ull * count);
     dvk_bind(build, op, DVK_PLAN_TARGET + index, true, 0, 4ull * plan->batch * count);
-    dvk_finish_op(build, op, dvk_tiles(plan->batch * count, op->variant->local_size), sizeof(dvk_push_copy), 0);
+    dvk_finish_op(build, op, sizeof(dvk_push_copy), 0);
 }
 
 static void add_attention_scores(dvk_plan_builder *build, const dvk_plan_target *target) {
@@ -46,7 +46,8 @@ static void add_attention_scores(dvk_plan_builder *build, const dvk_plan_target 
     const uint32_t first_head = target->desc.head ? target->desc.head - 1 : 0;
     const uint32_t heads = target->desc.head ? 1 : place->shape[0];
     const uint64_t row = 4ull * plan->tokens;
-    dvk_op *op = dvk_add_op(build, DVK_KERNEL_ATTENTION_SCORES, (dvk_specialisation){0}, "attention to patches");
+    dvk_op *op =
+        dvk_add_op(build, DVK_KERNEL_ATTENTION_SCORES, (dvk_shape){0}, (dvk_specialisation){0}, "attention to patches");
     if (!op)
         return;
     op->push.attention_scores =
@@ -56,20 +57,19 @@ static void add_attention_scores(dvk_plan_builder *build, const dvk_plan_target 
                                  place->offset + target->desc.image * place->image_stride + first_head * row,
                                  heads * row);
     dvk_bind(build, op, DVK_PLAN_PICTURES, true, target->scores, 16ull * patches_of(plan));
-    dvk_finish_op(build, op, dvk_tiles(patches_of(plan), op->variant->local_size), sizeof(dvk_push_attention_scores),
-                  (uint64_t)patches_of(plan) * heads);
+    dvk_finish_op(build, op, sizeof(dvk_push_attention_scores), (uint64_t)patches_of(plan) * heads);
 }
 
 static void add_projection(dvk_plan_builder *build, const dvk_plan_target *target) {
     const dvk_plan *plan = build->plan;
-    dvk_op *op = dvk_add_op(build, DVK_KERNEL_PROJECT, (dvk_specialisation){0}, "principal components");
+    dvk_op *op = dvk_add_op(build, DVK_KERNEL_PROJECT, (dvk_shape){0}, (dvk_specialisation){0}, "principal components");
     if (!op)
         return;
-    op->push.project = (dvk_push_project){.columns = build->hidden_size};
+    op->push.project = (dvk_push_project){.tokens = patches_of(plan), .columns = build->hidden_size};
     op->push.project.first = bind_patches(build, op, target->desc.image);
     dvk_bind(build, op, DVK_PLAN_PICTURES, false, target->basis, 20ull * build->hidden_size);
     dvk_bind(build, op, DVK_PLAN_PICTURES, true, target->scores, 16ull * patches_of(plan));
-    dvk_finish_op(build, op, patches_of(plan), sizeof(dvk_push_project), 8ull * patches_of(plan) * build->hidden_size);
+    dvk_finish_op(build, op, sizeof(dvk_push_project), 8ull * patches_of(plan) * build->hidden_size);
 }
 
 /* percent of the values are below. */
@@ -81,7 +81,7 @@ static void set_percentile(uint32_t count, double percent, uint32_t *rank, float
 
 static void add_spread(dvk_plan_builder *build, const dvk_plan_target *target, double percent) {
     const uint32_t patches = patches_of(build->plan);
-    dvk_op *op = dvk_add_op(build, DVK_KERNEL_SPREAD, (dvk_specialisation){0}, "spread");
+    dvk_op *op = dvk_add_op(build, DVK_KERNEL_SPREAD, (dvk_shape){0}, (dvk_specialisation){0}, "spread");
     if (!op)
         return;
     dvk_push_spread push = {.count = patches};
@@ -91,7 +91,7 @@ static void add_spread(dvk_plan_builder *build, const dvk_plan_target *target, d
     dvk_bind(build, op, DVK_PLAN_PICTURES, false, target->scores, 16ull * patches);
     dvk_bind(build, op, DVK_PLAN_PICTURES, true, target->spread, 3 * 8);
     /* 32 bits, each a walk over all scores */
-    dvk_finish_op(build, op, 3, sizeof(dvk_push_spread), 3 * 32ull * patches);
+    dvk_finish_op(build, op, sizeof(dvk_push_spread), 3 * 32ull * patches);
 }
 
 static void add_picture(dvk_plan_builder *build, uint32_t index, const dvk_plan_target *target, float flat) {
@@ -100,7 +100,7 @@ static void add_picture(dvk_plan_builder *build, uint32_t index, const dvk_plan_
     dvk_kernel kernel;
     if (!dvk_target_kernel(desc->kind, desc->format, &kernel))
         return; /* dvk_targets_check() has refused it */
-    dvk_op *op = dvk_add_op(build, kernel, (dvk_specialisation){0}, "picture");
+    dvk_op *op = dvk_add_op(build, kernel, (dvk_shape){0}, (dvk_specialisation){0}, "picture");
     if (!op)
         return;
     const uint32_t width = desc->width ? desc->width : plan->grid_width;
@@ -115,8 +115,7 @@ static void add_picture(dvk_plan_builder *build, uint32_t index, const dvk_plan_
     dvk_bind(build, op, DVK_PLAN_PICTURES, false, target->spread, 3 * 8);
     dvk_bind(build, op, DVK_PLAN_TARGET + index, true, 0, 1);
     op->bytes += 4ull * width * height;
-    dvk_finish_op(build, op, dvk_tiles(width * height, op->variant->local_size), sizeof(dvk_push_picture),
-                  16ull * width * height);
+    dvk_finish_op(build, op, sizeof(dvk_push_picture), 16ull * width * height);
 }
 
 static void add_features(dvk_plan_builder *build, uint32_t index, const dvk_target_desc *desc) {
@@ -124,7 +123,7 @@ static void add_features(dvk_plan_builder *build, uint32_t index, const dvk_targ
     dvk_kernel kernel;
     if (!dvk_target_kernel(desc->kind, desc->format, &kernel))
         return;
-    dvk_op *op = dvk_add_op(build, kernel, (dvk_specialisation){0}, "features as an image");
+    dvk_op *op = dvk_add_op(build, kernel, (dvk_shape){0}, (dvk_specialisation){0}, "features as an image");
     if (!op)
         return;
     op->push.features =
@@ -132,8 +131,7 @@ static void add_features(dvk_plan_builder *build, uint32_t index, const dvk_targ
     op->push.features.first = bind_patches(build, op, desc->image);
     dvk_bind(build, op, DVK_PLAN_TARGET + index, true, 0, 1);
     op->bytes += 8ull * patches_of(plan) * build->hidden_size;
-    dvk_finish_op(build, op, dvk_tiles(patches_of(plan) * (build->hidden_size / 4), op->variant->local_size),
-                  sizeof(dvk_push_features), 0);
+    dvk_finish_op(build, op, sizeof(dvk_push_features), 0);
 }
 
 /* Room in PICTURES, at a bindable offset. */

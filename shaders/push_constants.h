@@ -207,6 +207,7 @@ DVK_PUSH_END(dvk_push_attention_scores)
 /* scores[token] = sum_c (values[first + token * columns + c] - mean[c]) * basis[c]. One workgroup a token. */
 DVK_PUSH(dvk_push_project) {
     DVK_PUSH_GROUPS
+    DVK_UINT tokens;
     DVK_UINT columns; /* a multiple of 4 */
     DVK_UINT first;
 }
