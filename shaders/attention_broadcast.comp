@@ -90,10 +90,10 @@ void main() {
         [[unroll]] for (uint n = 0; n < KEYS; n++) {                                                                   \
             vec4 value = subgroupBroadcast(element[n], i);                                                             \
             [[unroll]] for (uint j = 0; j < QUERIES; j++) {                                                            \
-                score[n][j] += query[j][part * LOCAL_SIZE + i].x * value.x;                                            \
-                score[n][j] += query[j][part * LOCAL_SIZE + i].y * value.y;                                            \
-                score[n][j] += query[j][part * LOCAL_SIZE + i].z * value.z;                                            \
-                score[n][j] += query[j][part * LOCAL_SIZE + i].w * value.w;                                            \
+                score[n][j] = fma(query[j][part * LOCAL_SIZE + i].x, value.x, score[n][j]);                            \
+                score[n][j] = fma(query[j][part * LOCAL_SIZE + i].y, value.y, score[n][j]);                            \
+                score[n][j] = fma(query[j][part * LOCAL_SIZE + i].z, value.z, score[n][j]);                            \
+                score[n][j] = fma(query[j][part * LOCAL_SIZE + i].w, value.w, score[n][j]);                            \
             }                                                                                                          \
         }                                                                                                              \
     }
@@ -139,7 +139,7 @@ void main() {
         [[unroll]] for (uint n = 0; n < KEYS; n++) {                                                                   \
             vec4 value = subgroupBroadcast(element[n], i);                                                             \
             [[unroll]] for (uint j = 0; j < QUERIES; j++) {                                                            \
-                sum[j][part * LOCAL_SIZE + i] += score[n][j] * value;                                                  \
+                sum[j][part * LOCAL_SIZE + i] = fma(vec4(score[n][j]), value, sum[j][part * LOCAL_SIZE + i]);          \
             }                                                                                                          \
         }                                                                                                              \
     }

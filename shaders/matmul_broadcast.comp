@@ -72,24 +72,37 @@ void main() {
         }
         [[unroll]] for (uint j = 0; j < LANE_ROWS; j++) {
             ELEMENTS own = load_elements(row_a[j] + k / DVK_DEPTH);
-// A macro, because the lane of a broadcast must be a literal before SPIR-V 1.5.
-#define ROW_OF_LANE(i)                                                                                                 \
-    if (i < LOCAL_SIZE) {                                                                                              \
-        ELEMENTS elements = subgroupBroadcast(own, i);                                                                 \
-        [[unroll]] for (uint c = 0; c < COLUMNS; c++) {                                                                \
-            [[unroll]] for (uint n = 0; n < DVK_DEPTH; n++) {                                                          \
-                sum[j * LOCAL_SIZE + i][c] += elements[n] * factor[n][c];                                              \
+// Macros, because the lane of a broadcast must be a literal before SPIR-V 1.5.
+#define ADD(i, count)                                                                                                  \
+    [[unroll]] for (uint c = 0; c < COLUMNS; c++) {                                                                    \
+        [[unroll]] for (uint n = 0; n < DVK_DEPTH; n++) {                                                              \
+            [[unroll]] for (uint r = 0; r < count; r++) {                                                              \
+                uint t = j * LOCAL_SIZE + i + r;                                                                       \
+                sum[t][c] = fma(vec4(row[r][n]), factor[n][c], sum[t][c]);                                             \
             }                                                                                                          \
         }                                                                                                              \
     }
-            ROW_OF_LANE(0)
-            ROW_OF_LANE(1)
-            ROW_OF_LANE(2)
-            ROW_OF_LANE(3)
-            ROW_OF_LANE(4)
-            ROW_OF_LANE(5)
-            ROW_OF_LANE(6)
-            ROW_OF_LANE(7)
+#if DVK_DEPTH == 2
+#define ADD_ROW(i)                                                                                                     \
+    if (i < LOCAL_SIZE) {                                                                                              \
+        ELEMENTS row[1];                                                                                               \
+        row[0] = subgroupBroadcast(own, i);                                                                            \
+        ADD(i, 1)                                                                                                      \
+    }
+#define ADD_FOUR_ROWS(i) ADD_ROW(i) ADD_ROW(i + 1) ADD_ROW(i + 2) ADD_ROW(i + 3)
+#else // more factors than registers: four rows share each one that comes back from the stack
+#define ADD_FOUR_ROWS(i)                                                                                               \
+    if (i < LOCAL_SIZE) {                                                                                              \
+        ELEMENTS row[4];                                                                                               \
+        row[0] = subgroupBroadcast(own, i);                                                                            \
+        row[1] = subgroupBroadcast(own, i + 1);                                                                        \
+        row[2] = subgroupBroadcast(own, i + 2);                                                                        \
+        row[3] = subgroupBroadcast(own, i + 3);                                                                        \
+        ADD(i, 4)                                                                                                      \
+    }
+#endif
+            ADD_FOUR_ROWS(0)
+            ADD_FOUR_ROWS(4)
         }
     }
 
