@@ -57,6 +57,10 @@ struct dvk_context {
     uint32_t queue_family;
     VkQueue queue;
     VkCommandPool command_pool;
+    bool imported;                  /* instance, device and queue are the host's */
+    void (*lock_queue)(void *user); /* both NULL on a device of our own */
+    void (*unlock_queue)(void *user);
+    void *queue_user;
 
     dvk_device_info info;
     VkPhysicalDeviceLimits limits;
@@ -71,10 +75,17 @@ struct dvk_context {
     dvk_device_features features; /* what was enabled on `device` */
 
     VkPipelineCache pipeline_cache;
-    char *cache_path;        /* NULL: not kept on disk */
-    uint64_t cache_checksum; /* of what the file holds; 0: nothing */
-    bool new_pipelines;      /* made since the cache was saved */
-    dvk_pipeline *pipelines; /* a list; freed with the context */
+    bool host_pipeline_cache; /* it is the host's: not ours to destroy or to save */
+    char *cache_path;         /* NULL: not kept on disk */
+    uint64_t cache_checksum;  /* of what the file holds; 0: nothing */
+    bool new_pipelines;       /* made since the cache was saved */
+    dvk_pipeline *pipelines;  /* a list; freed with the context */
 };
+
+/* The two ends of making a context. Allocated: zeros but for log and allocators. Started, once instance, devices, queue
+ * and the device table are set: all the rest. Whatever fails, dvk_context_destroy() cleans up. */
+dvk_result dvk_context_allocate(const dvk_context_params *params, const char *function, dvk_context **context,
+                                dvk_error *error);
+dvk_result dvk_context_start(dvk_context *context, const char *cache_dir, dvk_error *error);
 
 #endif

@@ -3,6 +3,8 @@
 #ifndef DVK_VARIANTS_H_
 #define DVK_VARIANTS_H_
 
+#include "dino_vk.h" /* dvk_feature */
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -31,21 +33,6 @@ typedef enum dvk_device_class {
     DVK_CLASS_GPU,
     DVK_CLASS_SOFTWARE /* VK_PHYSICAL_DEVICE_TYPE_CPU: barriers are costly, registers are memory */
 } dvk_device_class;
-
-/* What a variant, or the runtime itself, can use beyond Vulkan 1.1 core; runtime/device_features.c knows what each
- * stands for.
- */
-enum {
-    DVK_FEATURE_SUBGROUP_BALLOT = 1 << 0,       /* broadcast and ballot in compute; queried, nothing to enable */
-    DVK_FEATURE_FP16_STORAGE = 1 << 1,          /* storageBuffer16BitAccess */
-    DVK_FEATURE_FP16_ARITHMETIC = 1 << 2,       /* shaderFloat16 */
-    DVK_FEATURE_SUBGROUP_SIZE_CONTROL = 1 << 3, /* subgroupSizeControl and computeFullSubgroups */
-    DVK_FEATURE_COOPERATIVE_MATRIX = 1 << 4,    /* VK_KHR_cooperative_matrix and vulkanMemoryModel */
-    DVK_FEATURE_COOPERATIVE_MATRIX_2 = 1 << 5,  /* VK_NV_cooperative_matrix2: all of its features but reductions */
-    DVK_FEATURE_INTEGER_DOT_PRODUCT = 1 << 6,   /* shaderIntegerDotProduct */
-    DVK_FEATURE_TIMELINE_SEMAPHORE = 1 << 7,    /* timelineSemaphore */
-    DVK_FEATURE_INT64 = 1 << 8                  /* shaderInt64 */
-};
 
 /* The values of VkComponentTypeKHR. */
 typedef enum dvk_component {

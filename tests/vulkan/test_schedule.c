@@ -102,12 +102,12 @@ static void test_cuts(dvk_session *session) {
             session->op_ns[i] = 1 + below(1000);
         session->budget_ns = round == 0 ? 0 : 1 + below(round % 3 ? 2000 : 200);
         REQUIRE(dvk_pass_record(session, NULL) == DVK_OK);
-        most = session->pass.count > most ? session->pass.count : most;
+        most = session->slots[0].pass.count > most ? session->slots[0].pass.count : most;
         CHECK(dvk_session_run(session, pixels[1], BATCH, NULL) == DVK_OK);
         CHECK(dvk_session_run(session, pixels[0], BATCH, NULL) == DVK_OK);
         read_all(session, again);
         CHECK_MESSAGE(memcmp(whole, again, count * sizeof(float)) == 0, "round %d: %u submissions", round,
-                      session->pass.count);
+                      session->slots[0].pass.count);
     }
     CHECK_MESSAGE(most > DVK_GUARD_WORDS, "%u submissions at most", most); /* some share a guard word */
 }
@@ -136,7 +136,7 @@ static void test_dropped(dvk_session *session) {
         session->op_ns[i] = 100;
     session->budget_ns = 250;
     REQUIRE(dvk_pass_record(session, NULL) == DVK_OK);
-    uint32_t count = session->pass.count;
+    uint32_t count = session->slots[0].pass.count;
     CHECK(count > 4);
     CHECK(dvk_session_run(session, pixels[0], BATCH, NULL) == DVK_OK);
 
@@ -152,12 +152,12 @@ static void test_dropped(dvk_session *session) {
     for (uint32_t i = 0; i < count; i++) {
         float value;
         dvk_error error;
-        VkCommandBuffer dropped = session->pass.commands[i];
-        session->pass.commands[i] = empty;
+        VkCommandBuffer dropped = session->slots[0].pass.commands[i];
+        session->slots[0].pass.commands[i] = empty;
         CHECK_MESSAGE(dvk_session_run(session, pixels[0], BATCH, &error) == DVK_ERROR_INCOMPLETE, "submission %u", i);
         CHECK_MESSAGE(strstr(error.message, "dropped part"), "%s", error.message);
         CHECK(dvk_session_read(session, DVK_OUTPUT_CLS, 0, &value, 1, NULL) == DVK_ERROR_INVALID_ARGUMENT);
-        session->pass.commands[i] = dropped;
+        session->slots[0].pass.commands[i] = dropped;
         CHECK(dvk_session_run(session, pixels[0], BATCH, NULL) == DVK_OK);
     }
     context->vk.vkFreeCommandBuffers(context->device, context->command_pool, 1, &empty);
@@ -182,7 +182,7 @@ static void test_budgets(dvk_model *model) {
         dvk_session_params params = {.submit_budget_ms = cases[i].budget_ms};
         REQUIRE(dvk_session_create(model, &params, &session, NULL) == DVK_OK);
         CHECK(session->budget_ns == cases[i].expected);
-        CHECK(dvk_session_get_info(session)->submissions == 1 && session->pass.count == 1);
+        CHECK(dvk_session_get_info(session)->submissions == 1 && session->slots[0].pass.count == 1);
         dvk_session_destroy(&session);
     }
     context->info.type = type;
@@ -206,7 +206,7 @@ int main(void) {
     REQUIRE(dvk_model_load(context, &(dvk_model_params){.path = MODEL}, &model, NULL) == DVK_OK);
     dvk_session_params params = {.batch = BATCH, .outputs = ALL_OUTPUTS};
     REQUIRE(dvk_session_create(model, &params, &session, NULL) == DVK_OK);
-    CHECK(session->pass.count == 1);
+    CHECK(session->slots[0].pass.count == 1);
     test_cuts(session);
     test_ranges(session);
     test_dropped(session);
