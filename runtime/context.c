@@ -60,6 +60,7 @@ static void query_device(dvk_context *context) {
     context->driver_version = properties.properties.driverVersion;
     context->max_allocation = maintenance.maxMemoryAllocationSize;
     memcpy(context->driver_uuid, id.driverUUID, sizeof(context->driver_uuid));
+    context->timestamp_bits = dvk_timestamp_bits(&context->instance, context->physical_device, context->queue_family);
     context->device_class = context->info.type == DVK_DEVICE_CPU ? DVK_CLASS_SOFTWARE : DVK_CLASS_GPU;
     snprintf(context->tier, sizeof(context->tier), "%s",
              context->device_class == DVK_CLASS_SOFTWARE ? "tier S (software driver, barrier-free kernels)"
@@ -98,7 +99,9 @@ static dvk_result create_device(dvk_context *context, dvk_error *error) {
 
 dvk_result dvk_context_allocate(const dvk_context_params *params, const char *function, dvk_context **context_out,
                                 dvk_error *error) {
-    dvk_result status = dvk_check_allocator(params->allocator, function, error);
+    dvk_result status = DVK_CHECK_RESERVED(params, function, "context_params", error);
+    if (status == DVK_OK)
+        status = dvk_check_allocator(params->allocator, function, error);
     if (status != DVK_OK)
         return status;
     dvk_context *context = dvk_allocate_zeroed(params->allocator, 1, sizeof(*context));

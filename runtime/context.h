@@ -39,6 +39,9 @@ dvk_result dvk_describe_device(const dvk_instance *instance, VkPhysicalDevice de
 /* The queue family to use: one that computes, and as little else as possible; UINT32_MAX if none. */
 uint32_t dvk_find_queue_family(const dvk_instance *instance, VkPhysicalDevice device);
 
+/* timestampValidBits of a family. */
+uint32_t dvk_timestamp_bits(const dvk_instance *instance, VkPhysicalDevice device, uint32_t family);
+
 /* Index into infos of the device that `request` (as in dvk_context_params) means. */
 dvk_result dvk_choose_device(const dvk_device_info *infos, uint32_t count, const char *request, uint32_t *chosen,
                              dvk_error *error);
@@ -55,6 +58,7 @@ struct dvk_context {
     VkDevice device;
     struct VolkDeviceTable vk;
     uint32_t queue_family;
+    uint32_t timestamp_bits; /* of its timestamps; 0: it has none */
     VkQueue queue;
     VkCommandPool command_pool;
     bool imported;                  /* instance, device and queue are the host's */

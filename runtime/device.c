@@ -31,10 +31,11 @@ dvk_result dvk_physical_devices(const dvk_instance *instance, VkPhysicalDevice *
     return DVK_OK;
 }
 
+enum { FAMILIES = 64 }; /* as many queue families are looked at */
+
 uint32_t dvk_find_queue_family(const dvk_instance *instance, VkPhysicalDevice device) {
-    enum { CAPACITY = 64 };
-    VkQueueFamilyProperties families[CAPACITY];
-    uint32_t count = CAPACITY, best = UINT32_MAX;
+    VkQueueFamilyProperties families[FAMILIES];
+    uint32_t count = FAMILIES, best = UINT32_MAX;
     instance->vk.vkGetPhysicalDeviceQueueFamilyProperties(device, &count, families);
     for (uint32_t i = 0; i < count; i++) {
         if (!families[i].queueCount || !(families[i].queueFlags & VK_QUEUE_COMPUTE_BIT))
@@ -45,6 +46,13 @@ uint32_t dvk_find_queue_family(const dvk_instance *instance, VkPhysicalDevice de
             break;
     }
     return best;
+}
+
+uint32_t dvk_timestamp_bits(const dvk_instance *instance, VkPhysicalDevice device, uint32_t family) {
+    VkQueueFamilyProperties families[FAMILIES];
+    uint32_t count = FAMILIES;
+    instance->vk.vkGetPhysicalDeviceQueueFamilyProperties(device, &count, families);
+    return family < count ? families[family].timestampValidBits : 0;
 }
 
 static dvk_device_type device_type(VkPhysicalDeviceType type) {
@@ -213,7 +221,9 @@ dvk_result dvk_list_devices(const dvk_context_params *params, dvk_device_info *i
         return dvk_fail(error, DVK_ERROR_INVALID_ARGUMENT, "dvk_list_devices: count or infos is NULL");
     if (!params)
         params = &defaults;
-    dvk_result status = dvk_check_allocator(params->allocator, "dvk_list_devices", error);
+    dvk_result status = DVK_CHECK_RESERVED(params, "dvk_list_devices", "context_params", error);
+    if (status == DVK_OK)
+        status = dvk_check_allocator(params->allocator, "dvk_list_devices", error);
     if (status != DVK_OK)
         return status;
     const dvk_log silent = {0};

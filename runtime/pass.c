@@ -76,8 +76,23 @@ static void record_guard(const dvk_session *session, const dvk_slot *slot, VkCom
     session->model->context->vk.vkCmdCopyBuffer(commands, slot->upload.handle, slot->readback.handle, 1, &region);
 }
 
-static dvk_result record_submission(dvk_session *session, const dvk_slot *slot, dvk_pass *pass, dvk_position from,
-                                    dvk_position to, dvk_error *error) {
+/* Op by op, and therefore with a barrier before each: what is timed is one op alone. */
+static void record_timed(const dvk_session *session, VkCommandBuffer commands, VkQueryPool timestamps,
+                         dvk_position from, dvk_position to) {
+    const struct VolkDeviceTable *vk = &session->model->context->vk;
+    while (from.op < to.op || from.group < to.group) {
+        dvk_position end = from.op < to.op ? (dvk_position){from.op + 1, 0} : to;
+        if (!from.group)
+            vk->vkCmdWriteTimestamp(commands, VK_PIPELINE_STAGE_BOTTOM_OF_PIPE_BIT, timestamps, 2 * from.op);
+        dvk_record_ops(&session->recorder, commands, from, end);
+        if (!end.group)
+            vk->vkCmdWriteTimestamp(commands, VK_PIPELINE_STAGE_BOTTOM_OF_PIPE_BIT, timestamps, 2 * from.op + 1);
+        from = end;
+    }
+}
+
+static dvk_result record_submission(dvk_session *session, const dvk_slot *slot, dvk_pass_style style, dvk_pass *pass,
+                                    dvk_position from, dvk_position to, dvk_error *error) {
     dvk_context *context = session->model->context;
     VkCommandBuffer *longer = dvk_reallocate(&context->allocator, pass->commands, pass->count * sizeof(*longer),
                                              (pass->count + 1) * sizeof(*longer));
@@ -93,9 +108,14 @@ static dvk_result record_submission(dvk_session *session, const dvk_slot *slot, 
         return status;
     if (pass->count == 1) {
         dvk_record_follow(session, *commands);
+        if (style.timestamps)
+            context->vk.vkCmdResetQueryPool(*commands, style.timestamps, 0, 2 * session->plan.op_count);
         dvk_record_upload(session, slot, *commands);
     }
-    dvk_record_ops(&session->recorder, *commands, from, to);
+    if (style.timestamps)
+        record_timed(session, *commands, style.timestamps, from, to);
+    else
+        dvk_record_ops(&session->recorder, *commands, from, to);
     if (dvk_position_is_end(&session->plan, to))
         dvk_record_readback(session, slot, *commands);
     record_guard(session, slot, *commands, pass->count - 1);
@@ -111,13 +131,22 @@ static void free_pass(dvk_context *context, dvk_pass *pass) {
     *pass = (dvk_pass){.number = pass->number};
 }
 
-static dvk_result record_pass(dvk_session *session, dvk_slot *slot, dvk_error *error) {
+void dvk_pass_free(dvk_session *session, dvk_slot *slot) {
+    free_pass(session->model->context, &slot->pass);
+}
+
+dvk_position dvk_pass_next(const dvk_session *session, dvk_pass_style style, dvk_position from) {
+    dvk_position to = dvk_schedule_next(&session->plan, session->op_ns, from, session->budget_ns);
+    return style.stepped && to.op > from.op ? (dvk_position){from.op + 1, 0} : to;
+}
+
+dvk_result dvk_pass_record_styled(dvk_session *session, dvk_slot *slot, dvk_pass_style style, dvk_error *error) {
     dvk_pass pass = {.number = slot->pass.number};
     dvk_position at = {0, 0};
     dvk_result status = DVK_OK;
     while (status == DVK_OK && !dvk_position_is_end(&session->plan, at)) {
-        dvk_position to = dvk_schedule_next(&session->plan, session->op_ns, at, session->budget_ns);
-        status = record_submission(session, slot, &pass, at, to, error);
+        dvk_position to = dvk_pass_next(session, style, at);
+        status = record_submission(session, slot, style, &pass, at, to, error);
         at = to;
     }
     if (status != DVK_OK) {
@@ -132,7 +161,7 @@ static dvk_result record_pass(dvk_session *session, dvk_slot *slot, dvk_error *e
 dvk_result dvk_pass_record(dvk_session *session, dvk_error *error) {
     dvk_result status = DVK_OK;
     for (uint32_t i = 0; i < session->slot_count && status == DVK_OK; i++)
-        status = record_pass(session, &session->slots[i], error);
+        status = dvk_pass_record_styled(session, &session->slots[i], (dvk_pass_style){0}, error);
     return status;
 }
 
@@ -225,16 +254,24 @@ static void end_half_a_pass(dvk_context *context, dvk_slot *slot) {
         dvk_context_abandon(context, error.message);
 }
 
-dvk_result dvk_pass_submit(dvk_session *session, dvk_slot *slot, const dvk_submit_params *params, dvk_error *error) {
-    dvk_context *context = session->model->context;
+dvk_result dvk_pass_begin(dvk_session *session, dvk_slot *slot, dvk_error *error) {
     dvk_pass *pass = &slot->pass;
-    const semaphore_list wait = list_semaphores(params->wait, params->wait_count);
-    const semaphore_list signal = list_semaphores(params->signal, params->signal_count);
-    const semaphore_list none = {.count = 0};
+    if (!pass->count)
+        return dvk_fail(error, DVK_ERROR_OUT_OF_HOST_MEMORY,
+                        "the session lost its recording when it was profiled: create it again");
     if (++pass->number == 0)
         pass->number = 1; /* 0 is what guards hold before the first pass */
     memcpy((uint8_t *)slot->upload.mapped + session->upload_guard, &pass->number, sizeof(pass->number));
-    dvk_result status = dvk_buffer_flush(context, &slot->upload, error);
+    return dvk_buffer_flush(session->model->context, &slot->upload, error);
+}
+
+dvk_result dvk_pass_submit(dvk_session *session, dvk_slot *slot, const dvk_submit_params *params, dvk_error *error) {
+    dvk_context *context = session->model->context;
+    const dvk_pass *pass = &slot->pass;
+    const semaphore_list wait = list_semaphores(params->wait, params->wait_count);
+    const semaphore_list signal = list_semaphores(params->signal, params->signal_count);
+    const semaphore_list none = {.count = 0};
+    dvk_result status = dvk_pass_begin(session, slot, error);
     /* Before, not after: a run that failed half-way leaves the fence in either state. */
     if (status == DVK_OK)
         status = dvk_check_vulkan(context->vk.vkResetFences(context->device, 1, &slot->fence), "vkResetFences", error);

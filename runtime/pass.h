@@ -44,11 +44,27 @@ void dvk_record_follow(const dvk_session *session, VkCommandBuffer commands);
 /* What copies wrote can be read by the host, after a fence. */
 void dvk_record_host_reads(const dvk_session *session, VkCommandBuffer commands);
 
+/* How a pass is recorded where its ops are to be timed; zero: they are not. */
+typedef struct dvk_pass_style {
+    VkQueryPool timestamps; /* queries 2 i and 2 i + 1 are written before and after op i */
+    bool stepped;           /* a submission ends with every op */
+} dvk_pass_style;
+
 /* Records the pass of every slot, cut by session->op_ns and session->budget_ns; what was recorded before is freed. No
  * slot may be under way. */
 dvk_result dvk_pass_record(dvk_session *session, dvk_error *error);
 
-/* Submits the slot's pass and then, without commands, params->fence. When this fails, the device does nothing any more.
+/* The same for one slot, in a style of its own. */
+dvk_result dvk_pass_record_styled(dvk_session *session, dvk_slot *slot, dvk_pass_style style, dvk_error *error);
+void dvk_pass_free(dvk_session *session, dvk_slot *slot);
+/* Where the submission that begins at `from` ends. */
+dvk_position dvk_pass_next(const dvk_session *session, dvk_pass_style style, dvk_position from);
+
+/* Gives the pass its number and makes the upload buffer visible; then its command buffers may be submitted in order. */
+dvk_result dvk_pass_begin(dvk_session *session, dvk_slot *slot, dvk_error *error);
+
+/* Submits the slot's pass as a whole and then, without commands, params->fence. When this fails, the device does
+ * nothing any more.
  */
 dvk_result dvk_pass_submit(dvk_session *session, dvk_slot *slot, const dvk_submit_params *params, dvk_error *error);
 

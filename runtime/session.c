@@ -1,18 +1,11 @@
 #include "session.h"
 
 #include "cache_file.h"
+#include "clock.h"
 #include "commands.h"
 #include "upload.h"
 
 #include <string.h>
-#include <time.h>
-
-/* Of a clock that no one sets. */
-static double now_ms(void) {
-    struct timespec now = {0};
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec * 1e3 + (double)now.tv_nsec * 1e-6;
-}
 
 /* ------------------------------------------------------------------------------------------------ create */
 
@@ -56,6 +49,9 @@ dvk_result dvk_session_plan(const dvk_model *model, const dvk_context *context, 
         .offset_alignment = context->limits.minStorageBufferOffsetAlignment,
     };
     uint32_t patch = model->config.patch_size;
+    dvk_result status = DVK_CHECK_RESERVED(params, "dvk_session_create", "session_params", error);
+    if (status != DVK_OK)
+        return status;
     if ((params->width == 0) != (params->height == 0))
         return dvk_fail(error, DVK_ERROR_INVALID_ARGUMENT,
                         "dvk_session_create: width %u and height %u: give both, or neither", params->width,
@@ -67,7 +63,7 @@ dvk_result dvk_session_plan(const dvk_model *model, const dvk_context *context, 
     if (request.outputs >> DVK_OUTPUT_COUNT)
         return dvk_fail(error, DVK_ERROR_INVALID_ARGUMENT, "dvk_session_create: unknown output bits in 0x%x",
                         request.outputs);
-    dvk_result status = check_outputs(model, request.outputs, error);
+    status = check_outputs(model, request.outputs, error);
     if (status != DVK_OK)
         return status;
     *outputs = request.outputs;
@@ -296,7 +292,7 @@ dvk_result dvk_session_create(dvk_model *model, const dvk_session_params *params
         return dvk_fail(error, DVK_ERROR_INVALID_ARGUMENT,
                         "dvk_session_create: %u passes in flight, at most %d are possible", params->in_flight,
                         DVK_MAX_SLOTS);
-    double start = now_ms();
+    double start = dvk_now_ms();
     dvk_session *session = dvk_allocate_zeroed(&model->allocator, 1, sizeof(*session));
     if (!session)
         return dvk_fail_memory(error, sizeof(*session));
@@ -319,7 +315,7 @@ dvk_result dvk_session_create(dvk_model *model, const dvk_session_params *params
         return status;
     }
     fill_info(session);
-    session->info.prepare_ms = now_ms() - start;
+    session->info.prepare_ms = dvk_now_ms() - start;
     *session_out = session;
     return DVK_OK;
 }

@@ -36,7 +36,7 @@ class WithoutDevice(Case):
             text = self.run_good(option).out.decode()
         for option in (
             "-m, --model -d, --device --precision --no-cache --classifier --size --resize --ignore-orientation --dino-positions --batch --tokens --top "
-            "-o, --output --json --attention --threshold --pca --plan -v, --verbose -h, --help --version"
+            "-o, --output --json --attention --threshold --pca --plan --profile --trace --time -v, --verbose -h, --help --version"
         ).split():
             with self.subTest(case=option):
                 self.assertIn(option, text)
