@@ -99,7 +99,9 @@ static dvk_result create_device(dvk_context *context, dvk_error *error) {
 
 dvk_result dvk_context_allocate(const dvk_context_params *params, const char *function, dvk_context **context_out,
                                 dvk_error *error) {
-    dvk_result status = dvk_check_allocator(params->allocator, function, error);
+    dvk_result status = DVK_CHECK_RESERVED(params, function, "context_params", error);
+    if (status == DVK_OK)
+        status = dvk_check_allocator(params->allocator, function, error);
     if (status != DVK_OK)
         return status;
     dvk_context *context = dvk_allocate_zeroed(params->allocator, 1, sizeof(*context));
