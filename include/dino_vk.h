@@ -154,6 +154,18 @@ typedef struct dvk_device_info {
 
 typedef struct dvk_context dvk_context;
 
+/* Most kernels exist in several variants, and which one is the fastest depends on the device and on the shapes of the
+ * model. Each gives features within the same bounds, but not the same bits: dvk_session_info.fingerprint tells which
+ * ones a session has. Whatever is chosen has given a known answer on the device before, at most once for each driver
+ * and build where there is a cache. */
+typedef enum dvk_tuning {
+    /* As ON where there is a cache_dir to keep the measurements in, else as OFF. On a software driver, which takes long
+     * to compile what is compared, only passes of 10 GFLOP or more are measured. */
+    DVK_TUNING_DEFAULT = 0,
+    DVK_TUNING_OFF = 1, /* the first variant that the device can run, in an order that is the same everywhere */
+    DVK_TUNING_ON = 2   /* the fastest: measured by the first session of a shape, which then takes up to 2 s longer */
+} dvk_tuning;
+
 /* For dvk_context_create(), dvk_context_import() and dvk_list_devices(). */
 typedef struct dvk_context_params {
     /* Which device: an index ("0"), a part of its name in any case ("radeon"), or its UUID in hex, with or without
@@ -163,8 +175,9 @@ typedef struct dvk_context_params {
     dvk_log_callback log; /* may be NULL */
     void *log_user;
     dvk_log_level log_level; /* messages above this level are not formatted */
-    /* Where the pipeline cache is kept between runs: an existing or creatable directory; NULL or "" for no cache. The
-     * file is ignored and rebuilt when it is damaged or of another driver; failing to write it is never an error. */
+    /* Where compiled pipelines, and what was learned about their variants, are kept between runs: an existing or
+     * creatable directory; NULL or "" for no cache. The file is ignored and rebuilt when it is damaged, of another
+     * driver or of another build of the library; failing to write it is never an error. */
     const char *cache_dir;
     /* Ask for VK_LAYER_KHRONOS_validation with synchronisation validation; its messages arrive at `log` as errors.
      * Fails with UNSUPPORTED where the layer is not installed. For tests. */
@@ -172,6 +185,12 @@ typedef struct dvk_context_params {
     const dvk_allocator *allocator; /* also of the context's models and sessions; NULL: the C library */
     const void *vulkan_allocator;   /* a VkAllocationCallbacks for every Vulkan call that takes one; copied. NULL: none
                                      */
+    dvk_tuning tuning;
+    /* Which variants of the kernels to use, as dvk_session_print_variants() writes it; NULL or "": not pinned. A line
+     * is "kernel/weight/shape = variant", of whose left side each part may be *; later lines overrule earlier ones,
+     * empty lines and what follows a # mean nothing. What is not named is chosen as with DVK_TUNING_OFF. A pinned
+     * variant that cannot serve on the device, or is not right there, makes dvk_session_create() fail. */
+    const char *variants;
     /* Bits of what not to use although the device has it, for comparisons and around a driver's bug. */
     uint32_t disabled_features;
     uint64_t reserved[8]; /* 0 */
@@ -499,8 +518,11 @@ typedef struct dvk_session_info {
     uint64_t host_bytes;              /* of which mapped for input and output */
     uint32_t slots;                   /* in_flight as it is */
     dvk_position end;                 /* of the pass */
-    double prepare_ms;                /* creating pipelines, memory and the recording */
-    uint64_t reserved[8];             /* 0 today */
+    double prepare_ms;                /* choosing variants, creating pipelines, memory and the recording */
+    /* 16 hex digits that stand for the kernels' variants and code: sessions of one model with the same fingerprint on
+     * the same driver give the same bits, whatever their batch. */
+    char fingerprint[17];
+    uint64_t reserved[8]; /* 0 today */
 } dvk_session_info;
 
 /* What a session would compute and need, as dvk_session_info tells it of one that exists. */
@@ -669,6 +691,24 @@ DVK_API dvk_result dvk_session_profile(dvk_session *session, dvk_op_profile *ops
 /* The plan, as text for people: one line an op with kernel, variant, grid, work and buffers. Writes at most `size`
  * bytes with the NUL and returns the length the whole text has, as snprintf does. text may be NULL when size is 0. */
 DVK_API size_t dvk_session_print_plan(const dvk_session *session, char *text, size_t size);
+
+/* The variants that the session uses, one line for each kernel and shape, as dvk_context_params.variants takes them.
+ * Returns and writes as dvk_session_print_plan(). */
+DVK_API size_t dvk_session_print_variants(const dvk_session *session, char *text, size_t size);
+
+typedef struct dvk_variant_info {
+    char kernel[32], variant[64];
+    char use[64];      /* "kernel/weight/shape" that it was compared for; "" where it was not */
+    bool chosen;       /* for that use */
+    double gflops;     /* measured for it; 0: not measured, or so slow that nothing was measured */
+    char refused[192]; /* why the device does not use it at all, in words; "": it may */
+} dvk_variant_info;
+
+/* The variants of all kernels as the context knows them by now: which ones its sessions chose, which were slower, and
+ * why the others are not used. *count: in, the capacity of `infos`; out, how many entries there are. At most the
+ * capacity is written; infos may be NULL when *count is 0. Errors: INVALID_ARGUMENT. */
+DVK_API dvk_result dvk_context_variants(const dvk_context *context, dvk_variant_info *infos, uint32_t *count,
+                                        dvk_error *error);
 
 #ifdef __cplusplus
 }

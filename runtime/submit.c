@@ -34,7 +34,7 @@ static dvk_result finish(dvk_session *session, dvk_slot *slot, uint64_t timeout_
         return status;
     slot->valid = slot->written;
     slot->host_reads = false;
-    dvk_pipeline_cache_save(context);
+    dvk_cache_save(context);
     return DVK_OK;
 }
 
