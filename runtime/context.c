@@ -112,7 +112,9 @@ dvk_result dvk_context_allocate(const dvk_context_params *params, const char *fu
     if ((uint32_t)params->tuning > DVK_TUNING_ON)
         return dvk_fail(error, DVK_ERROR_INVALID_ARGUMENT, "%s: tuning %d is no dvk_tuning", function,
                         (int)params->tuning);
-    dvk_result status = dvk_check_allocator(params->allocator, function, error);
+    dvk_result status = DVK_CHECK_RESERVED(params, function, "context_params", error);
+    if (status == DVK_OK)
+        status = dvk_check_allocator(params->allocator, function, error);
     if (status != DVK_OK)
         return status;
     dvk_context *context = dvk_allocate_zeroed(params->allocator, 1, sizeof(*context));

@@ -51,6 +51,9 @@ dvk_result dvk_session_plan(const dvk_model *model, const dvk_context *context, 
         .offset_alignment = context->limits.minStorageBufferOffsetAlignment,
     };
     uint32_t patch = model->config.patch_size;
+    dvk_result status = DVK_CHECK_RESERVED(params, "dvk_session_create", "session_params", error);
+    if (status != DVK_OK)
+        return status;
     if ((params->width == 0) != (params->height == 0))
         return dvk_fail(error, DVK_ERROR_INVALID_ARGUMENT,
                         "dvk_session_create: width %u and height %u: give both, or neither", params->width,
@@ -62,7 +65,7 @@ dvk_result dvk_session_plan(const dvk_model *model, const dvk_context *context, 
     if (request.outputs >> DVK_OUTPUT_COUNT)
         return dvk_fail(error, DVK_ERROR_INVALID_ARGUMENT, "dvk_session_create: unknown output bits in 0x%x",
                         request.outputs);
-    dvk_result status = check_outputs(model, request.outputs, error);
+    status = check_outputs(model, request.outputs, error);
     if (status != DVK_OK)
         return status;
     *outputs = request.outputs;
