@@ -80,6 +80,7 @@ struct dvk_context {
     dvk_device_features features; /* what was enabled on `device` */
     dvk_choices *choices;         /* NULL: of all variants as the table has them, none known by experience */
 
+    VkPipelineCreateFlags pipeline_flags; /* of every pipeline: 0, but for tools that ask the compiler about them */
     VkPipelineCache pipeline_cache;
     bool host_pipeline_cache; /* it is the host's: not ours to destroy or to save */
     /* cache_file.h */

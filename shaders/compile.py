@@ -46,7 +46,8 @@ FIRST_SHARED_ID, HEAD_DIM_ID = 16, 18  # of specialisation constants, see runtim
 MAX_SHARED_BYTES = 16384
 MAX_INVOCATIONS = 128
 
-NUMBERS = {"local_size": 0, "subgroups": 0, "subgroup_size": 0, "tile_rows": 1, "tile_columns": 1, "max_head_dim": 0}
+NUMBERS = {"local_size": 0, "subgroups": 0, "subgroup_size": 0, "tile_rows": 1, "tile_columns": 1, "max_head_dim": 0,
+           "head_dim_step": 4}
 FIELDS = {"file", "kernel", "class", "weights", "require", "features", "matrix", "half_products", "defines", "glsl",
           *NUMBERS}
 
@@ -63,16 +64,18 @@ def require(condition, variant, message):
 def evaluate(variant, expression):
     """A number, or an expression of the constants and of the numbers that were evaluated before it."""
     scope = {key: variant[key] for key in NUMBERS if isinstance(variant.get(key), int)}
-    return eval(str(expression), {"__builtins__": {}}, scope | variant["constants"])
+    return eval(str(expression), {"__builtins__": {"max": max}}, scope | variant["constants"])
 
 
 def make_variant(shader, name, weight, line):
     """The fields of the shader and of the variant's own line together, with their defaults."""
     variant = {"class": None, "require": [], "features": [], "matrix": [], "half_products": False, "defines": {},
                "glsl": []}
-    variant |= {key: value for key, value in shader.items() if key != "variants"}
-    variant |= {key: value for key, value in line.items() if not key.isupper()}
-    variant |= {"name": name, "weight": weight, "constants": {k: v for k, v in line.items() if k.isupper()}}
+    both = {key: value for key, value in shader.items() if key != "variants"} | line
+    variant |= {key: value for key, value in both.items() if not key.isupper()}
+    variant |= {"name": name, "weight": weight, "constants": {}}
+    for key in sorted((key for key in both if key.isupper()), key=lambda key: isinstance(both[key], str)):
+        variant["constants"][key] = evaluate(variant, both[key])  # numbers first, then what is made of them
     unknown = variant.keys() - FIELDS - {"name", "weight", "constants"}
     require(not unknown, variant, f"unknown fields {sorted(unknown)}")
     for key, allowed in (("kernel", KERNELS), ("weight", WEIGHTS), ("class", CLASSES)):
@@ -86,6 +89,7 @@ def make_variant(shader, name, weight, line):
         variant[key] = evaluate(variant, variant.get(key, default))
     require((variant["local_size"] > 0) != (variant["subgroups"] > 0), variant, "local_size or subgroups, not both")
     require(len(variant["matrix"]) in (0, 3), variant, "matrix is not [M, N, K]")
+    variant["matrix"] = [evaluate(variant, extent) for extent in variant["matrix"]]
     require(variant["kernel"].startswith("attention") == (variant["max_head_dim"] > 0), variant,
             "max_head_dim belongs to attention")
     for condition in variant["require"]:
@@ -98,10 +102,8 @@ def read_table():
     variants = []
     for shader in table["shader"]:
         for name, line in shader["variants"].items():
-            if "weights" in shader:
-                variants += [make_variant(shader, f"{name}_{weight}", weight, line) for weight in shader["weights"]]
-            else:
-                variants.append(make_variant(shader, name, "none", line))
+            for weight in line.get("weights", shader.get("weights", ["none"])):
+                variants.append(make_variant(shader, name if weight == "none" else f"{name}_{weight}", weight, line))
     names = [variant["name"] for variant in variants]
     for variant in variants:
         require(names.count(variant["name"]) == 1, variant, "the name is used twice")
@@ -145,14 +147,16 @@ def check(variant, module):
     require(sorted(own.values()) == list(range(1, len(own) + 1)), variant, "the constants' ids are not 1, 2, ...")
     variant["constant_values"] = [variant["constants"][name] for name in sorted(own, key=own.get)]
 
-    specialised = {0: variant["local_size"], HEAD_DIM_ID: max(variant["max_head_dim"], 4)}
-    specialised.update({own[name]: value for name, value in variant["constants"].items()})
-    variant["shared_bytes"] = module.shared_bytes(specialised)
+    specialised = {own[name]: value for name, value in variant["constants"].items()} | {0: variant["local_size"]}
+    sizes = [module.shared_bytes(specialised | {HEAD_DIM_ID: head_dim}) for head_dim in (0, 16, 128)]
+    variant["shared_bytes"], variant["shared_bytes_per_head_dim"] = sizes[0], (sizes[1] - sizes[0]) // 16
+    require(sizes[2] == sizes[0] + 128 * variant["shared_bytes_per_head_dim"], variant,
+            "shared memory is not linear in HEAD_DIM")
 
 
 def runs_everywhere(variant):
     return (not variant["features"] and 0 < variant["local_size"] <= MAX_INVOCATIONS and
-            variant["shared_bytes"] <= MAX_SHARED_BYTES)
+            variant["shared_bytes"] + variant["shared_bytes_per_head_dim"] * variant["max_head_dim"] <= MAX_SHARED_BYTES)
 
 
 def compile_all(glslang, table, leave_out, directory):
@@ -192,7 +196,7 @@ def write_c(variants):
             f"        .features = {features},",
             f"        .half_products = {str(variant['half_products']).lower()},",
         ]
-        lines += [f"        .{key} = {variant[key]}," for key in (*NUMBERS, "shared_bytes")]
+        lines += [f"        .{key} = {variant[key]}," for key in (*NUMBERS, "shared_bytes", "shared_bytes_per_head_dim")]
         if variant["matrix"]:
             m, n, k = variant["matrix"]
             lines.append(f"        .matrix = {{{m}, {n}, {k}, DVK_COMPONENT_FLOAT16, DVK_COMPONENT_FLOAT32}},")

@@ -15,7 +15,7 @@ int test_checks_;
 static bool variant_runs(const test_device *device, const dvk_variant *variant, const char *only) {
     if (only && strcmp(only, variant->name) != 0)
         return false;
-    const char *needs = bare_needs(variant, &device->features, &device->properties.limits);
+    const char *needs = bare_needs(variant, &device->features, &device->properties.limits, 0);
     if (needs) {
         printf("%s: not run, it needs %s\n", variant->name, needs);
         return false;
