@@ -5,6 +5,7 @@
 
 #include "choice.h"
 #include "push_constants.h"
+#include "source.h"
 #include "weights.h"
 
 typedef enum dvk_plan_buffer {
@@ -15,15 +16,27 @@ typedef enum dvk_plan_buffer {
     DVK_PLAN_NORMED,  /* [batch * tokens][D]: layer norm's output, attention's output */
     DVK_PLAN_WIDE,    /* patches, then query | key | value planes, then the MLP's inner rows: never two at once */
     DVK_PLAN_RESULTS, /* all outputs but rows of last_hidden_state; see dvk_plan.outputs */
+    DVK_PLAN_RESIZE,  /* the table of dvk_source */
     DVK_PLAN_WEIGHTS, /* this + block */
+    DVK_PLAN_SOURCE = 1 << 30, /* this + image of the batch: the host's picture */
 } dvk_plan_buffer;
 
-enum { DVK_PLAN_OWN_BUFFERS = DVK_PLAN_WEIGHTS, DVK_MAX_BINDINGS = 4 };
+/* What no op writes. */
+static inline bool dvk_plan_is_weights(uint32_t buffer) {
+    return buffer >= DVK_PLAN_WEIGHTS && buffer < DVK_PLAN_SOURCE;
+}
+
+/* What the host binds. */
+static inline bool dvk_plan_is_external(uint32_t buffer) {
+    return buffer >= DVK_PLAN_SOURCE;
+}
+
+enum { DVK_PLAN_OWN_BUFFERS = DVK_PLAN_WEIGHTS };
 
 typedef struct dvk_binding {
-    uint32_t buffer; /* dvk_plan_buffer, or DVK_PLAN_WEIGHTS + block */
-    bool writes;     /* else only read; in-place operands are written */
-    uint64_t offset, size;
+    uint32_t buffer;       /* dvk_plan_buffer, DVK_PLAN_WEIGHTS + block, or DVK_PLAN_SOURCE + image */
+    bool writes;           /* else only read; in-place operands are written */
+    uint64_t offset, size; /* of an image: 0 and 1, so that all of it is one range */
 } dvk_binding;
 
 typedef struct dvk_op {
@@ -45,6 +58,8 @@ typedef struct dvk_op {
         dvk_push_attention_row attention_row;
         dvk_push_mean mean;
         dvk_push_rotate rotate;
+        dvk_push_source source;
+        dvk_push_resample resample;
     } push;
     uint32_t push_bytes;
     uint64_t flops, bytes; /* arithmetic; the least that must be read and written */
@@ -68,6 +83,7 @@ typedef struct dvk_plan {
     uint32_t tokens, prefix; /* of an image; prefix of them stand before the patches */
     uint64_t pixel_stride;   /* bytes from image to image in PIXELS */
     uint64_t flops;
+    dvk_source source; /* table NULL: pixel values come from the host */
 } dvk_plan;
 
 /* What a plan is made from. */
@@ -85,6 +101,7 @@ typedef struct dvk_plan_request {
 /* The workgroups that the op's variant needs for what its push constants say. */
 uint32_t dvk_count_groups(const dvk_op *op);
 
+/* *plan: zeroed but for `source`. */
 dvk_result dvk_plan_create(const dvk_plan_request *request, dvk_plan *plan, dvk_error *error);
 void dvk_plan_free(dvk_plan *plan);
 

@@ -19,9 +19,11 @@ from spirv import Module
 HERE = pathlib.Path(__file__).resolve().parent
 TARGET = "vulkan1.1"
 
-# kernel -> its storage buffers
+# kernel -> its bindings
 KERNELS = {"patchify": 2, "matmul": 4, "layernorm": 3, "attention": 4, "attention_row": 3, "mean": 2,
-           "rotate": 2}
+           "rotate": 2, "source_image": 3, "source_buffer": 3, "resample": 3}
+# kernel -> those of its bindings that are no storage buffers: a "texture" is read, an "image" written
+IMAGES = {"source_image": {0: "texture"}}
 WEIGHTS = ("none", "fp32", "fp16", "int8")
 CLASSES = ("gpu", "software")
 # feature -> the SPIR-V capabilities that it allows
@@ -135,8 +137,9 @@ def check(variant, module):
     for capability in module.capabilities:
         require(capability in allowed, variant, f"the shader needs {capability}, which no feature of the entry allows")
     buffers = KERNELS[variant["kernel"]]
-    require(sorted(set(module.bindings)) == list(range(buffers)), variant,
-            f"the shader binds {sorted(set(module.bindings))}, a {variant['kernel']} has 0 to {buffers - 1}")
+    expected = dict.fromkeys(range(buffers), "buffer") | IMAGES.get(variant["kernel"], {})
+    require(module.bindings == expected, variant, f"the shader binds {module.bindings}, the kernel has {expected}")
+    variant["binding_kinds"] = [f"DVK_BINDING_{expected[i].upper()}" for i in range(buffers)]
 
     own = {name: number for name, number in module.constants.items() if 1 <= number < FIRST_SHARED_ID}
     require(own.keys() == variant["constants"].keys(), variant,
@@ -202,7 +205,8 @@ def write_c(variants):
             lines.append(f"        .constants = {{{', '.join(map(str, values))}}},")
         lines += [
             f"        .constant_count = {len(values)},",
-            f"        .binding_count = {KERNELS[variant['kernel']]},",
+            f"        .binding_count = {len(variant['binding_kinds'])},",
+            f"        .binding_kinds = {{{', '.join(variant['binding_kinds'])}}},",
             f"        .spirv = {array},",
             f"        .spirv_bytes = sizeof({array}),",
             "    },",
