@@ -827,10 +827,11 @@ DVK_API size_t dvk_session_print_variants(const dvk_session *session, char *text
 
 typedef struct dvk_variant_info {
     char kernel[32], variant[64];
-    char use[64];      /* "kernel/weight/shape" that it was compared for; "" where it was not */
-    bool chosen;       /* for that use */
-    double gflops;     /* measured for it; 0: not measured, or so slow that nothing was measured */
-    char refused[192]; /* why the device does not use it at all, in words; "": it may */
+    char use[64];         /* "kernel/weight/shape" that it was compared for; "" where it was not */
+    bool chosen;          /* for that use */
+    double gflops;        /* measured for it; 0: not measured, or so slow that nothing was measured */
+    char refused[192];    /* why the device does not use it at all, in words; "": it may */
+    uint64_t reserved[8]; /* 0 today */
 } dvk_variant_info;
 
 /* The variants of all kernels as the context knows them by now: which ones its sessions chose, which were slower, and
