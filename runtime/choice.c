@@ -1,5 +1,6 @@
 #include "choice.h"
 
+#include "driver_bugs.h"
 #include "memory.h"
 
 #include <stdio.h>
@@ -273,8 +274,13 @@ const char *dvk_variant_refusal(const dvk_context *context, const dvk_variant *v
     const uint32_t head_dim = variant->max_head_dim ? use->shape.depth : 0;
     const dvk_verdict *wrong = find_wrong(choices_of(context), variant);
     const char *needs = dvk_variant_needs(variant, &context->features, &context->limits, head_dim);
+    const dvk_driver_bug *bug = needs ? dvk_find_driver_bug(context, variant->features) : NULL;
+    if (bug)
+        return snprintf(text, DVK_REFUSAL, "on this driver %s (%s)", bug->why, bug->link), text;
     if (needs)
-        return snprintf(text, DVK_REFUSAL, "it needs %s", needs), text;
+        return snprintf(text, DVK_REFUSAL, "it needs %s%s", needs,
+                        variant->features & context->disabled_features ? ", and that is disabled" : ""),
+               text;
     if (wrong)
         return snprintf(text, DVK_REFUSAL, "%s", wrong->wrong), text;
     return NULL;
