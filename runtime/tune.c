@@ -177,6 +177,7 @@ static dvk_result contest(dvk_context *context, const planned_use *planned, cand
     if (status == DVK_OK && winner)
         status = note_measurements(context, planned, &problem, candidates, count, winner, error);
     dvk_trial_close(&trial);
+    status = dvk_note_lost(context, problem.op.variant, problem.op.specialisation, status);
     dvk_problem_destroy(&problem);
     return status;
 }

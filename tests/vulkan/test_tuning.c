@@ -266,6 +266,35 @@ static void test_unsteady_is_refused(void) {
     dvk_context_destroy(&context);
 }
 
+static PFN_vkWaitForFences wait_for_fences;
+
+static VKAPI_ATTR VkResult VKAPI_CALL lose_device(VkDevice device, uint32_t count, const VkFence *fences, VkBool32 all,
+                                                  uint64_t timeout) {
+    VkResult result = wait_for_fences(device, count, fences, all, timeout);
+    return planted_bound ? VK_ERROR_DEVICE_LOST : result;
+}
+
+/* The first session is lost with the device; the next one does without the variant that did it. */
+static void test_loss_is_remembered(void) {
+    dvk_context *context = open_context(DVK_TUNING_OFF, NULL, NULL);
+    dvk_variant planted = first_of(context, DVK_KERNEL_LAYERNORM);
+    planted.name = "planted_loss";
+    plant(context, &planted, 1);
+    hooked = context;
+    planted_bound = false;
+    bind_pipeline = context->vk.vkCmdBindPipeline;
+    wait_for_fences = context->vk.vkWaitForFences;
+    context->vk.vkCmdBindPipeline = note_pipeline;
+    context->vk.vkWaitForFences = lose_device;
+    CHECK(run(context).result == DVK_ERROR_DEVICE_LOST);
+    CHECK(listed(context, "planted_loss", false, "the device was lost"));
+    planted_bound = false; /* a new device */
+    const outcome end = run(context);
+    CHECK_MESSAGE(end.result == DVK_OK, "%s", end.error.message);
+    CHECK(!strstr(end.variants, "planted"));
+    dvk_context_destroy(&context);
+}
+
 /* A variant that does everything eight times over comes first in the table: it is taken without tuning, and not with.
  */
 static PFN_vkCmdDispatch plain_dispatch;
@@ -464,6 +493,7 @@ int main(void) {
     test_nothing_right();
     test_uncompilable_is_refused();
     test_unsteady_is_refused();
+    test_loss_is_remembered();
     test_slow_is_not_chosen();
     test_pins();
     test_bad_pins();
