@@ -38,14 +38,16 @@ dvk_use dvk_use_class(const dvk_use *use) {
         return result;
     }
     result.shape.rows = round_up_to_power_of_four(use->shape.rows);
-    if (use->kernel == DVK_KERNEL_ATTENTION)
+    if (use->kernel == DVK_KERNEL_ATTENTION) {
         result.shape.columns = round_up_to_power_of_four(use->shape.columns);
+        result.shape.heads = round_up_to_power_of_four(use->shape.heads);
+    }
     return result;
 }
 
 bool dvk_use_equal(const dvk_use *a, const dvk_use *b) {
     return a->kernel == b->kernel && a->weight == b->weight && a->shape.rows == b->shape.rows &&
-           a->shape.columns == b->shape.columns && a->shape.depth == b->shape.depth;
+           a->shape.columns == b->shape.columns && a->shape.depth == b->shape.depth && a->shape.heads == b->shape.heads;
 }
 
 static const char *const weight_names[] = {
@@ -59,6 +61,9 @@ const char *dvk_use_name(const dvk_use *use, char text[DVK_USE_NAME]) {
         snprintf(text, DVK_USE_NAME, "%s/%s/-", kernel, weight);
     else if (use->kernel == DVK_KERNEL_LAYERNORM)
         snprintf(text, DVK_USE_NAME, "%s/%s/%ux%u", kernel, weight, class.shape.rows, class.shape.columns);
+    else if (use->kernel == DVK_KERNEL_ATTENTION)
+        snprintf(text, DVK_USE_NAME, "%s/%s/%ux%ux%ux%u", kernel, weight, class.shape.heads, class.shape.rows,
+                 class.shape.columns, class.shape.depth);
     else
         snprintf(text, DVK_USE_NAME, "%s/%s/%ux%ux%u", kernel, weight, class.shape.rows, class.shape.columns,
                  class.shape.depth);

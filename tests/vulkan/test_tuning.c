@@ -43,7 +43,7 @@ static void plant(dvk_context *context, const dvk_variant *planted, size_t count
 
 /* The one that an untuned context takes. */
 static dvk_variant first_of(const dvk_context *context, dvk_kernel kernel) {
-    const dvk_use use = {kernel, DVK_WEIGHT_FP32, {64, 64, 64}};
+    const dvk_use use = {kernel, DVK_WEIGHT_FP32, {64, 64, 64, 4}};
     const dvk_variant *variant = NULL;
     dvk_error error;
     REQUIRE(dvk_variant_choose(context, &use, &variant, &error) == DVK_OK);
@@ -181,7 +181,7 @@ static void test_all_are_right(void) {
                                                                              : &plain;
         const size_t count = variant->kernel == DVK_KERNEL_MATMUL ? 3 : variant->max_head_dim ? 2 : 1;
         for (size_t j = 0; j < count; j++) {
-            const dvk_use use = {variant->kernel, variant->weight, {64, 64, how[j].head_dim}};
+            const dvk_use use = {variant->kernel, variant->weight, {64, 64, how[j].head_dim, 4}};
             bool right = false;
             if (dvk_variant_refusal(context, variant, &use, why)) {
                 printf("%s: not run, %s\n", variant->name, why);
