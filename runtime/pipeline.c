@@ -9,28 +9,6 @@ bool dvk_variant_serves(const dvk_variant *variant, dvk_kernel kernel, dvk_weigh
            (!variant->half_products || weight == DVK_WEIGHT_FP16);
 }
 
-dvk_result dvk_variant_choose(const dvk_context *context, dvk_kernel kernel, dvk_weight_type weight, uint32_t head_dim,
-                              const dvk_variant **chosen, dvk_error *error) {
-    const dvk_variant *other = NULL;
-    for (size_t i = 0; i < dvk_variant_count; i++) {
-        const dvk_variant *variant = &dvk_variants[i];
-        if (!dvk_variant_serves(variant, kernel, weight) ||
-            dvk_variant_needs(variant, &context->features, &context->limits, head_dim))
-            continue;
-        if (variant->device_class == context->device_class) {
-            *chosen = variant;
-            return DVK_OK;
-        }
-        if (!other)
-            other = variant;
-    }
-    if (!other)
-        return dvk_fail(error, DVK_ERROR_UNSUPPORTED, "no variant of the kernel %s runs on the device %s",
-                        dvk_kernel_names[kernel], context->info.name);
-    *chosen = other;
-    return DVK_OK;
-}
-
 static dvk_result create_layouts(dvk_context *context, dvk_pipeline *pipeline, dvk_error *error) {
     VkDescriptorSetLayoutBinding bindings[MAX_BINDINGS];
     for (uint32_t i = 0; i < pipeline->variant->binding_count; i++)

@@ -3,7 +3,7 @@
 #ifndef DVK_PLAN_H_
 #define DVK_PLAN_H_
 
-#include "pipeline.h"
+#include "choice.h"
 #include "push_constants.h"
 #include "weights.h"
 
@@ -28,8 +28,10 @@ typedef struct dvk_binding {
 
 typedef struct dvk_op {
     char label[48]; /* "layer 3 intermediate" */
+    dvk_use use;
     const dvk_variant *variant;
     dvk_specialisation specialisation;
+    uint32_t images; /* that attention and means go over; 1 elsewhere */
     dvk_binding bindings[DVK_MAX_BINDINGS];
     uint32_t binding_count;
     union {
@@ -73,15 +75,24 @@ typedef struct dvk_plan_request {
     const dvk_allocator *allocator; /* must outlive the plan */
     const dvk_vit_config *config;
     const dvk_weights *weights;
-    const dvk_variant *variants[DVK_KERNEL_COUNT];
+    const dvk_context *context;    /* that chooses the variants */
     uint32_t batch, width, height; /* pixels */
     uint32_t outputs;              /* DVK_OUTPUT_BIT()s */
     uint64_t max_range;            /* bytes a binding may span */
     uint64_t offset_alignment;     /* of a binding; a power of two, at most 256 */
 } dvk_plan_request;
 
+/* The workgroups that the op's variant needs for what its push constants say. */
+uint32_t dvk_count_groups(const dvk_op *op);
+
 dvk_result dvk_plan_create(const dvk_plan_request *request, dvk_plan *plan, dvk_error *error);
 void dvk_plan_free(dvk_plan *plan);
+
+/* As dvk_session_info.fingerprint. */
+void dvk_plan_fingerprint(const dvk_plan *plan, char text[17]);
+
+/* As dvk_session_print_variants(). */
+size_t dvk_plan_print_variants(const dvk_plan *plan, char *text, size_t size);
 
 /* As dvk_session_print_plan(). */
 size_t dvk_plan_print(const dvk_plan *plan, char *text, size_t size);

@@ -20,9 +20,39 @@ static void fail_range(dvk_plan_builder *build, const char *label, uint64_t byte
                      label, (unsigned long long)bytes, (unsigned long long)build->request->max_range);
 }
 
-static dvk_op *add_op(dvk_plan_builder *build, dvk_kernel kernel, dvk_specialisation specialisation,
+uint32_t dvk_count_groups(const dvk_op *op) {
+    const dvk_variant *variant = op->variant;
+    switch (op->use.kernel) {
+    case DVK_KERNEL_PATCHIFY:
+        return tiles(op->push.patchify.rows * (op->push.patchify.depth / 4), variant->local_size);
+    case DVK_KERNEL_MATMUL:
+        return tiles(op->push.matmul.rows, variant->tile_rows) * tiles(op->push.matmul.columns, variant->tile_columns);
+    case DVK_KERNEL_LAYERNORM:
+        return tiles(op->push.layernorm.rows, variant->tile_rows);
+    case DVK_KERNEL_ATTENTION:
+        return op->images * op->push.attention.heads * tiles(op->push.attention.queries, variant->tile_rows);
+    case DVK_KERNEL_ATTENTION_ROW:
+        return op->images * op->push.attention_row.heads;
+    case DVK_KERNEL_MEAN:
+        return op->images * tiles(op->push.mean.columns, 4 * variant->local_size);
+    case DVK_KERNEL_ROTATE: {
+        const dvk_push_rotate *push = &op->push.rotate;
+        uint64_t pairs = (uint64_t)push->images * (push->tokens - push->prefix) * push->heads * (push->head_dim / 2);
+        return tiles((uint32_t)(pairs / 4), variant->local_size);
+    }
+    case DVK_KERNEL_COUNT:
+        break;
+    }
+    return 0;
+}
+
+static dvk_op *add_op(dvk_plan_builder *build, dvk_kernel kernel, dvk_shape shape, dvk_specialisation specialisation,
                       const char *label) {
     dvk_plan *plan = build->plan;
+    const dvk_use use = {kernel, build->request->weights->type, shape};
+    const dvk_variant *variant = NULL;
+    if (build->status == DVK_OK)
+        build->status = dvk_variant_choose(build->request->context, &use, &variant, build->error);
     if (build->status != DVK_OK)
         return NULL;
     if (plan->op_count == plan->op_capacity) {
@@ -39,8 +69,10 @@ static dvk_op *add_op(dvk_plan_builder *build, dvk_kernel kernel, dvk_specialisa
     dvk_op *op = &plan->ops[plan->op_count++];
     memset(op, 0, sizeof(*op));
     snprintf(op->label, sizeof(op->label), "%s", label);
-    op->variant = build->request->variants[kernel];
+    op->use = use;
+    op->variant = variant;
     op->specialisation = specialisation;
+    op->images = 1;
     return op;
 }
 
@@ -55,9 +87,9 @@ static void bind_weights(dvk_plan_builder *build, dvk_op *op, const dvk_slice *s
     bind(build, op, DVK_PLAN_WEIGHTS + slice->block, false, slice->offset, slice->size);
 }
 
-static void finish(dvk_plan_builder *build, dvk_op *op, uint32_t groups, size_t push_bytes, uint64_t flops) {
+static void finish(dvk_plan_builder *build, dvk_op *op, size_t push_bytes, uint64_t flops) {
     op->push.groups.first_group = 0;
-    op->push.groups.group_end = groups;
+    op->push.groups.group_end = dvk_count_groups(op);
     op->push_bytes = (uint32_t)push_bytes;
     op->flops = flops;
     build->plan->flops += flops;
@@ -85,7 +117,8 @@ static uint32_t images_per_op(const dvk_plan_builder *build, uint64_t image_byte
 static void add_matmul_part(dvk_plan_builder *build, const dvk_matmul_op *product, uint32_t first_row, uint32_t rows,
                             uint32_t first_column, uint32_t columns, uint64_t out_offset) {
     dvk_specialisation specialisation = {.activation = product->activation, .residual = product->residual};
-    dvk_op *op = add_op(build, DVK_KERNEL_MATMUL, specialisation, product->label);
+    dvk_op *op =
+        add_op(build, DVK_KERNEL_MATMUL, (dvk_shape){rows, columns, product->depth}, specialisation, product->label);
     if (!op)
         return;
     uint32_t plane_columns = product->plane_columns ? product->plane_columns : product->columns;
@@ -116,8 +149,7 @@ static void add_matmul_part(dvk_plan_builder *build, const dvk_matmul_op *produc
         .table_rows = table ? build->plan->tokens : 1,
         .first_row = first_row,
     };
-    finish(build, op, tiles(rows, op->variant->tile_rows) * tiles(columns, op->variant->tile_columns),
-           sizeof(dvk_push_matmul), 2ull * rows * columns * product->depth);
+    finish(build, op, sizeof(dvk_push_matmul), 2ull * rows * columns * product->depth);
 }
 
 void dvk_add_matmul(dvk_plan_builder *build, const dvk_matmul_op *product) {
@@ -141,7 +173,8 @@ void dvk_add_layernorm(dvk_plan_builder *build, const dvk_layernorm_op *norm) {
     uint32_t step = rows_per_op(build, norm->label, norm->rows, in_bytes);
     for (uint32_t row = 0; row < norm->rows; row += step) {
         uint32_t rows = norm->rows - row < step ? norm->rows - row : step;
-        dvk_op *op = add_op(build, DVK_KERNEL_LAYERNORM, (dvk_specialisation){0}, norm->label);
+        dvk_op *op = add_op(build, DVK_KERNEL_LAYERNORM, (dvk_shape){rows, build->hidden_size, 0},
+                            (dvk_specialisation){0}, norm->label);
         if (!op)
             return;
         bind(build, op, norm->in_buffer, false, norm->in_offset + row * in_bytes, (rows - 1) * in_bytes + out_bytes);
@@ -153,8 +186,7 @@ void dvk_add_layernorm(dvk_plan_builder *build, const dvk_layernorm_op *norm) {
             .in_stride = norm->in_stride,
             .epsilon = build->request->config->layer_norm_eps,
         };
-        finish(build, op, tiles(rows, op->variant->tile_rows), sizeof(dvk_push_layernorm),
-               8ull * rows * build->hidden_size);
+        finish(build, op, sizeof(dvk_push_layernorm), 8ull * rows * build->hidden_size);
     }
 }
 
@@ -166,7 +198,7 @@ void dvk_add_patchify(dvk_plan_builder *build, uint32_t depth) {
     plan->pixel_stride = images == plan->batch ? image_bytes : dvk_round_up(image_bytes, 256);
     plan->buffer_bytes[DVK_PLAN_PIXELS] = plan->pixel_stride * plan->batch;
     for (uint32_t image = 0; image < plan->batch; image += images) {
-        dvk_op *op = add_op(build, DVK_KERNEL_PATCHIFY, (dvk_specialisation){0}, "patches");
+        dvk_op *op = add_op(build, DVK_KERNEL_PATCHIFY, (dvk_shape){0}, (dvk_specialisation){0}, "patches");
         if (!op)
             return;
         bind(build, op, DVK_PLAN_PIXELS, false, image * plan->pixel_stride, image_bytes * images);
@@ -181,8 +213,7 @@ void dvk_add_patchify(dvk_plan_builder *build, uint32_t depth) {
             .patch_size = build->request->config->patch_size,
             .depth = depth,
         };
-        finish(build, op, tiles(images * plan->tokens * (depth / 4), op->variant->local_size),
-               sizeof(dvk_push_patchify), 0);
+        finish(build, op, sizeof(dvk_push_patchify), 0);
     }
 }
 
@@ -199,10 +230,12 @@ static void add_attention(dvk_plan_builder *build, const attention *what) {
     uint64_t out_bytes = 4ull * what->queries * build->hidden_size;
     uint32_t images = images_per_op(build, image_bytes);
     for (uint32_t image = 0; image < plan->batch; image += images) {
+        const dvk_shape shape = {what->queries, plan->tokens, config->head_dim};
         dvk_op *op =
-            add_op(build, DVK_KERNEL_ATTENTION, (dvk_specialisation){.head_dim = config->head_dim}, what->label);
+            add_op(build, DVK_KERNEL_ATTENTION, shape, (dvk_specialisation){.head_dim = config->head_dim}, what->label);
         if (!op)
             return;
+        op->images = images;
         if (what->query)
             bind_weights(build, op, what->query);
         else
@@ -216,8 +249,8 @@ static void add_attention(dvk_plan_builder *build, const attention *what) {
                                                   .row_stride = build->hidden_size,
                                                   .queries = what->queries,
                                                   .query_step = what->query ? 0 : what->queries};
-        finish(build, op, images * config->heads * tiles(what->queries, op->variant->tile_rows),
-               sizeof(dvk_push_attention), 4ull * images * what->queries * plan->tokens * build->hidden_size);
+        finish(build, op, sizeof(dvk_push_attention),
+               4ull * images * what->queries * plan->tokens * build->hidden_size);
     }
 }
 
@@ -235,7 +268,7 @@ void dvk_add_rotate(dvk_plan_builder *build, const char *label, uint32_t plane) 
     uint64_t image_bytes = 4ull * plan->tokens * build->hidden_size;
     uint32_t images = images_per_op(build, image_bytes), patches = plan->tokens - plan->prefix;
     for (uint32_t image = 0; image < plan->batch; image += images) {
-        dvk_op *op = add_op(build, DVK_KERNEL_ROTATE, (dvk_specialisation){0}, label);
+        dvk_op *op = add_op(build, DVK_KERNEL_ROTATE, (dvk_shape){0}, (dvk_specialisation){0}, label);
         if (!op)
             return;
         bind(build, op, DVK_PLAN_WIDE, true, plane * build->plane_stride * 4 + image * image_bytes,
@@ -248,7 +281,7 @@ void dvk_add_rotate(dvk_plan_builder *build, const char *label, uint32_t plane) 
                                             .head_dim = config->head_dim,
                                             .row_stride = build->hidden_size};
         uint64_t pairs = (uint64_t)images * patches * build->hidden_size / 2;
-        finish(build, op, tiles((uint32_t)(pairs / 4), op->variant->local_size), sizeof(dvk_push_rotate), 6 * pairs);
+        finish(build, op, sizeof(dvk_push_rotate), 6 * pairs);
     }
 }
 
@@ -272,18 +305,19 @@ void dvk_add_attention_row(dvk_plan_builder *build) {
     uint64_t offset =
         dvk_place_result(plan, DVK_OUTPUT_ATTENTION, (uint64_t)config->heads * plan->tokens, images == plan->batch);
     for (uint32_t image = 0; image < plan->batch; image += images) {
-        dvk_op *op = add_op(build, DVK_KERNEL_ATTENTION_ROW, (dvk_specialisation){.head_dim = config->head_dim},
+        const dvk_shape shape = {.depth = config->head_dim};
+        dvk_op *op = add_op(build, DVK_KERNEL_ATTENTION_ROW, shape, (dvk_specialisation){.head_dim = config->head_dim},
                             "CLS attention");
         if (!op)
             return;
+        op->images = images;
         for (uint32_t part = 0; part < 2; part++) /* query, key */
             bind(build, op, DVK_PLAN_WIDE, false, part * plane + image * image_bytes, images * image_bytes);
         bind(build, op, DVK_PLAN_RESULTS, true, offset + image * plan->outputs[DVK_OUTPUT_ATTENTION].image_stride,
              images * row_bytes);
         op->push.attention_row =
             (dvk_push_attention_row){.tokens = plan->tokens, .heads = config->heads, .row_stride = build->hidden_size};
-        finish(build, op, images * config->heads, sizeof(dvk_push_attention_row),
-               2ull * images * plan->tokens * build->hidden_size);
+        finish(build, op, sizeof(dvk_push_attention_row), 2ull * images * plan->tokens * build->hidden_size);
     }
 }
 
@@ -293,14 +327,14 @@ void dvk_add_mean(dvk_plan_builder *build) {
     uint32_t images = images_per_op(build, image_bytes);
     uint64_t offset = dvk_place_result(plan, DVK_OUTPUT_MEAN, build->hidden_size, images == plan->batch);
     for (uint32_t image = 0; image < plan->batch; image += images) {
-        dvk_op *op = add_op(build, DVK_KERNEL_MEAN, (dvk_specialisation){0}, "mean of patches");
+        dvk_op *op = add_op(build, DVK_KERNEL_MEAN, (dvk_shape){0}, (dvk_specialisation){0}, "mean of patches");
         if (!op)
             return;
+        op->images = images;
         bind(build, op, plan->last_buffer, false, image * image_bytes, images * image_bytes);
         bind(build, op, DVK_PLAN_RESULTS, true, offset + image * plan->outputs[DVK_OUTPUT_MEAN].image_stride,
              images * 4ull * build->hidden_size);
         op->push.mean = (dvk_push_mean){.tokens = plan->tokens, .first = plan->prefix, .columns = build->hidden_size};
-        finish(build, op, images * tiles(build->hidden_size, 4 * op->variant->local_size), sizeof(dvk_push_mean),
-               (uint64_t)images * plan->tokens * build->hidden_size);
+        finish(build, op, sizeof(dvk_push_mean), (uint64_t)images * plan->tokens * build->hidden_size);
     }
 }

@@ -57,3 +57,21 @@ size_t dvk_plan_print(const dvk_plan *plan, char *text, size_t size) {
     }
     return out.length;
 }
+
+size_t dvk_plan_print_variants(const dvk_plan *plan, char *text, size_t size) {
+    printer out = {text, size, 0};
+    char name[DVK_USE_NAME];
+    if (size)
+        text[0] = '\0';
+    for (uint32_t i = 0; i < plan->op_count; i++) {
+        const dvk_use class = dvk_use_class(&plan->ops[i].use);
+        bool seen = false;
+        for (uint32_t j = 0; j < i && !seen; j++) {
+            const dvk_use other = dvk_use_class(&plan->ops[j].use);
+            seen = dvk_use_equal(&class, &other);
+        }
+        if (!seen)
+            print(&out, "%s = %s\n", dvk_use_name(&class, name), plan->ops[i].variant->name);
+    }
+    return out.length;
+}

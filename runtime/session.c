@@ -3,6 +3,7 @@
 #include "cache_file.h"
 #include "clock.h"
 #include "commands.h"
+#include "tune.h"
 #include "upload.h"
 
 #include <string.h>
@@ -39,6 +40,7 @@ dvk_result dvk_session_plan(const dvk_model *model, const dvk_context *context, 
         .allocator = &model->allocator,
         .config = &model->config,
         .weights = &model->weights,
+        .context = context,
         .batch = params->batch ? params->batch : 1,
         .width = params->width ? params->width : model->info.image_width,
         .height = params->height ? params->height : model->info.image_height,
@@ -49,6 +51,9 @@ dvk_result dvk_session_plan(const dvk_model *model, const dvk_context *context, 
         .offset_alignment = context->limits.minStorageBufferOffsetAlignment,
     };
     uint32_t patch = model->config.patch_size;
+    dvk_result status = DVK_CHECK_RESERVED(params, "dvk_session_create", "session_params", error);
+    if (status != DVK_OK)
+        return status;
     if ((params->width == 0) != (params->height == 0))
         return dvk_fail(error, DVK_ERROR_INVALID_ARGUMENT,
                         "dvk_session_create: width %u and height %u: give both, or neither", params->width,
@@ -60,17 +65,10 @@ dvk_result dvk_session_plan(const dvk_model *model, const dvk_context *context, 
     if (request.outputs >> DVK_OUTPUT_COUNT)
         return dvk_fail(error, DVK_ERROR_INVALID_ARGUMENT, "dvk_session_create: unknown output bits in 0x%x",
                         request.outputs);
-    dvk_result status = check_outputs(model, request.outputs, error);
+    status = check_outputs(model, request.outputs, error);
     if (status != DVK_OK)
         return status;
     *outputs = request.outputs;
-    for (uint32_t kernel = 0; kernel < DVK_KERNEL_COUNT; kernel++) {
-        bool attention = kernel == DVK_KERNEL_ATTENTION || kernel == DVK_KERNEL_ATTENTION_ROW;
-        status = dvk_variant_choose(context, (dvk_kernel)kernel, model->weights.type,
-                                    attention ? model->config.head_dim : 0, &request.variants[kernel], error);
-        if (status != DVK_OK)
-            return status;
-    }
     status = dvk_plan_create(&request, plan, error);
     for (uint32_t i = 0; i < plan->op_count && status == DVK_OK; i++) {
         const dvk_op *op = &plan->ops[i];
@@ -273,6 +271,21 @@ static void fill_info(dvk_session *session) {
     session->info.slots = session->slot_count;
     session->info.end = (dvk_position){plan->op_count, 0};
     session->info.flops = plan->flops;
+    dvk_plan_fingerprint(plan, session->info.fingerprint);
+}
+
+/* Plans until every variant is proven. */
+static dvk_result plan_and_settle(dvk_session *session, const dvk_session_params *params, dvk_error *error) {
+    dvk_context *context = session->model->context;
+    for (;;) {
+        bool again = false;
+        dvk_result status = dvk_session_plan(session->model, context, params, &session->plan, &session->outputs, error);
+        if (status == DVK_OK)
+            status = dvk_settle(context, &session->plan, &again, error);
+        if (status != DVK_OK || !again)
+            return status;
+        dvk_plan_free(&session->plan);
+    }
 }
 
 dvk_result dvk_session_create(dvk_model *model, const dvk_session_params *params, dvk_session **session_out,
@@ -294,7 +307,7 @@ dvk_result dvk_session_create(dvk_model *model, const dvk_session_params *params
     if (!session)
         return dvk_fail_memory(error, sizeof(*session));
     session->model = model;
-    dvk_result status = dvk_session_plan(model, model->context, params, &session->plan, &session->outputs, error);
+    dvk_result status = plan_and_settle(session, params, error);
     if (status == DVK_OK)
         status = make_buffers(session, params->in_flight ? params->in_flight : 1, error);
     if (status == DVK_OK)
@@ -342,4 +355,8 @@ const dvk_session_info *dvk_session_get_info(const dvk_session *session) {
 
 size_t dvk_session_print_plan(const dvk_session *session, char *text, size_t size) {
     return dvk_plan_print(&session->plan, text, size);
+}
+
+size_t dvk_session_print_variants(const dvk_session *session, char *text, size_t size) {
+    return dvk_plan_print_variants(&session->plan, text, size);
 }

@@ -34,7 +34,7 @@ static dvk_result finish(dvk_session *session, dvk_slot *slot, uint64_t timeout_
         return status;
     slot->valid = slot->written;
     slot->host_reads = false;
-    dvk_pipeline_cache_save(context);
+    dvk_cache_save(context);
     return DVK_OK;
 }
 
@@ -84,12 +84,9 @@ dvk_result dvk_session_submit(dvk_session *session, const dvk_submit_params *par
     dvk_result status = check_slot(session, params->slot, "dvk_session_submit", error);
     if (status != DVK_OK)
         return status;
-    for (size_t i = 0; i < sizeof(params->reserved) / sizeof(params->reserved[0]); i++)
-        if (params->reserved[i])
-            return dvk_fail(
-                error, DVK_ERROR_INVALID_ARGUMENT,
-                "dvk_session_submit: dvk_submit_params.reserved is not zero: initialise the whole struct with "
-                "zeros");
+    status = DVK_CHECK_RESERVED(params, "dvk_session_submit", "submit_params", error);
+    if (status != DVK_OK)
+        return status;
     dvk_context *context = session->model->context;
     status = check_semaphores(context, params->wait, params->wait_count, "wait for", error);
     if (status == DVK_OK)

@@ -13,6 +13,7 @@
 /* Far beyond what pays; it keeps products of sizes small. */
 #define MAX_BATCH 1024
 #define MAX_TOP 1000
+#define MAX_JOBS 64
 
 enum {
     OPTION_PRECISION = 256,
@@ -32,6 +33,7 @@ enum {
     OPTION_PLAN,
     OPTION_REVISION,
     OPTION_TIME,
+    OPTION_JOBS,
     OPTION_PROFILE,
     OPTION_TRACE,
     OPTION_VERSION,
@@ -60,6 +62,7 @@ static const struct option long_options[] = {
     {"plan", no_argument, NULL, OPTION_PLAN},
     {"revision", required_argument, NULL, OPTION_REVISION},
     {"time", required_argument, NULL, OPTION_TIME},
+    {"jobs", required_argument, NULL, OPTION_JOBS},
     {"profile", no_argument, NULL, OPTION_PROFILE},
     {"trace", required_argument, NULL, OPTION_TRACE},
     {"version", no_argument, NULL, OPTION_VERSION},
@@ -101,6 +104,7 @@ void print_help(void) {
           "      --dino-positions       interpolate positions as DINO's own code did (scale factor + 0.1), for\n"
           "                             sizes other than the model's; else as transformers does\n"
           "      --batch N              images in one pass (default 1)\n"
+          "      --jobs N               threads that decode and preprocess (default: one a processor, up to 16)\n"
           "\n"
           "The output\n"
           "      --tokens cls|patch|all|mean|pooled|logits|embedding\n"
@@ -413,6 +417,8 @@ static int apply(int option, const char *value, struct options *options) {
         return 0;
     case OPTION_TIME:
         return parse_seconds(value, options);
+    case OPTION_JOBS:
+        return parse_count("--jobs", value, MAX_JOBS, &options->jobs);
     case OPTION_PROFILE:
         options->profile = true;
         return 0;

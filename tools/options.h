@@ -25,6 +25,7 @@ struct options {
     dvk_precision precision;
     uint32_t width, height; /* both 0: the preprocessor's */
     uint32_t batch;
+    uint32_t jobs;                 /* threads that decode; 0: as many as there are processors */
     uint32_t batches[MAX_BATCHES]; /* of `bench` */
     size_t batch_count;
     bool batches_given;

@@ -35,7 +35,7 @@ class WithoutDevice(Case):
         for option in ("--help", "-h"):
             text = self.run_good(option).out.decode()
         for option in (
-            "-m, --model -d, --device --precision --no-cache --classifier --size --resize --ignore-orientation --dino-positions --batch --tokens --top "
+            "-m, --model -d, --device --precision --no-cache --classifier --size --resize --ignore-orientation --dino-positions --batch --jobs --tokens --top "
             "-o, --output --json --attention --threshold --pca --plan --profile --trace --time -v, --verbose -h, --help --version"
         ).split():
             with self.subTest(case=option):

@@ -169,8 +169,38 @@ static void check_all(test_device *device, const dvk_variant *variant) {
     check_images_alone(device, variant, &random);
 }
 
+/* exp by itself: two tokens whose scores are 0 and exactly s, and whose values are unit vectors, give the weights
+ * 1 / (1 + e^s) and e^s / (1 + e^s), to 2e-7 for each exp (math.glsl; there may be two in a weight and its sum) and
+ * four roundings. */
+static void check_weights(test_device *device, const dvk_variant *variant) {
+    enum { COUNT = 1200 };
+    attention_case test = {.push = {.tokens = 2, .heads = 1, .row_stride = 4, .queries = 2, .query_step = 2},
+                           .images = COUNT,
+                           .head_dim = 4};
+    uint64_t random = 8;
+    case_create(device, variant, &test, &random);
+    for (size_t i = 0; i < test.q.count; i++)
+        test.q.values[i] = test.k.values[i] = test.v.values[i] = 0.0f;
+    for (size_t i = 0; i < COUNT; i++) {
+        test.q.values[8 * i] = 16.0f - (float)i * 0.08f; /* 16 .. -79.92 */
+        test.k.values[8 * i + 4] = 1.0f;
+        test.v.values[8 * i] = 1.0f;
+        test.v.values[8 * i + 5] = 1.0f;
+    }
+    op_run(device, &test.op);
+    double worst = 0.0;
+    for (size_t i = 0; i < COUNT; i++) {
+        double e = exp((double)test.q.values[8 * i]);
+        worst = fmax(worst, fabs((double)test.out.values[8 * i] / (1.0 / (1.0 + e)) - 1.0));
+        worst = fmax(worst, fabs((double)test.out.values[8 * i + 1] / (e / (1.0 + e)) - 1.0));
+    }
+    CHECK_MESSAGE(worst <= 4e-7 + 4.0 * UNIT_ROUNDOFF, "%s: a weight is off by %.2g of itself", variant->name, worst);
+    case_destroy(device, &test);
+}
+
 void check_attention(test_device *device, const dvk_variant *variant) {
     check_all(device, variant);
+    check_weights(device, variant);
 }
 
 /* exp by itself: two tokens whose scores are 0 and exactly s <= 0 give the weights 1 / (1 + e^s) and e^s / (1 + e^s),
