@@ -13,6 +13,7 @@
  *
  * Each variant is compiled by a process of its own, so that a compiler that crashes or hangs spoils one line. */
 #include "architecture.h"
+#include "choice.h"
 #include "context.h"
 #include "pipeline.h"
 
@@ -208,9 +209,12 @@ static void print_choices(const farm_device *device) {
         for (uint32_t head_dim = 32; head_dim <= 128; head_dim *= 2) {
             printf("chosen\t%s, head_dim %u", weights[weight], head_dim);
             for (int kernel = 0; kernel < DVK_KERNEL_COUNT; kernel++) {
+                const bool attention = kernel == DVK_KERNEL_ATTENTION || kernel == DVK_KERNEL_ATTENTION_ROW;
+                const dvk_use use = {.kernel = (dvk_kernel)kernel,
+                                     .weight = (dvk_weight_type)weight,
+                                     .shape = {.rows = 785, .columns = 1536, .depth = attention ? head_dim : 384}};
                 const dvk_variant *chosen;
-                if (dvk_variant_choose(&device->context, (dvk_kernel)kernel, (dvk_weight_type)weight, head_dim, &chosen,
-                                       &error) == DVK_OK)
+                if (dvk_variant_choose(&device->context, &use, &chosen, &error) == DVK_OK)
                     printf("\t%s", chosen->name);
             }
             printf("\n");
