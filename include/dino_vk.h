@@ -473,6 +473,90 @@ typedef enum dvk_output {
 
 #define DVK_OUTPUT_BIT(output) (1u << (output))
 
+/* A picture that is on the device already, so that nothing passes through host memory: the first ops of the pass resize
+ * it and normalise it as the model's preprocessor_config.json says.
+ *
+ * Texels are brought to bytes first (the nearest of 256 levels; what is below 0 or no number becomes 0, what is above 1
+ * becomes 255), as if the picture had been saved in a file, and from there on everything is what dvk_preprocess() does,
+ * to the bit on every device: the resampling is Pillow's, in integers. Of DINOv3's processor, which resizes in floating
+ * point, the values are met to 1e-5. Alpha is ignored.
+ *
+ * The preprocessor's resize, crop, rescale and normalise are all done; every filter and every size that
+ * dvk_preprocess() takes, a source takes, too. With width = height = 0 in dvk_session_params the input has the
+ * preprocessor's size for a picture of the region's size; else the region is resized to exactly width x height.
+ *
+ * Another size or region of the source is another session: the sizes decide how many workgroups run, which is recorded.
+ * (Sessions of one model share its weights and pipelines.) */
+typedef enum dvk_source_kind {
+    DVK_SOURCE_PIXEL_VALUES = 0, /* none: dvk_session_run() takes normalised floats from the host */
+    DVK_SOURCE_IMAGE = 1,        /* a VkImageView: see `format` */
+    DVK_SOURCE_RGBA8 = 2,        /* a VkBuffer of packed bytes, red, green, blue, alpha */
+    DVK_SOURCE_BGRA8 = 3,        /* ... blue, green, red, alpha */
+    DVK_SOURCE_RGB8 = 4,        /* ... red, green, blue; whole words are read, so that the buffer must reach to the next
+                                   multiple of 4 bytes behind the last pixel */
+    DVK_SOURCE_FLOAT_PLANES = 5 /* a VkBuffer of [3][height][width] floats: red, green, blue; black 0, white 1 */
+} dvk_source_kind;
+
+/* What the stored numbers of a picture are. The model wants sRGB-encoded values, as files have them. */
+typedef enum dvk_colour {
+    DVK_COLOUR_SRGB = 0,  /* sRGB-encoded: taken as they are. Those of an _SRGB format are, too: they arrive in shaders
+                             decoded, are encoded again, and give the very bytes that are stored */
+    DVK_COLOUR_LINEAR = 1 /* proportional to light, as rgba16f of a renderer often is: clamped to 0..1 and encoded */
+} dvk_colour;
+
+typedef struct dvk_source_desc {
+    dvk_source_kind kind;
+    /* IMAGE: the VkFormat of the view, which has to be of type 2D, colour aspect, one level and one layer, of an image
+     * with VK_IMAGE_USAGE_SAMPLED_BIT and one sample: R8G8B8A8, B8G8R8A8, A8B8G8R8_PACK32 (each UNORM or SRGB),
+     * A2B10G10R10_UNORM_PACK32, R16G16B16A16_SFLOAT, R32G32B32A32_SFLOAT or B10G11R11_UFLOAT_PACK32. */
+    uint32_t format;
+    dvk_colour colour;
+    uint32_t width, height; /* of the whole picture */
+    uint32_t x, y, region_width,
+        region_height; /* the part that the model sees, as if cut out before; all 0: the whole */
+    /* Buffers: bytes from row to row, a multiple of 4 but for RGB8, and from plane to plane; 0: dense. */
+    uint64_t row_pitch, plane_pitch;
+    dvk_resize_order order; /* as in dvk_preprocess_params */
+} dvk_source_desc;
+
+/* Where a pass leaves something on the device, for shaders of the host's, without host memory in between. A target has
+ * the outputs that it needs computed; dvk_session_params.outputs says only what can be read back, too.
+ *
+ * Pictures are one value a patch (attention) or three (PCA), brought to 0..1 and scaled to the image's size. They are
+ * numbers, not colours: a view in an sRGB format must not write them, and in rgba8 they are what a display would be
+ * given. Alpha is 1. Writes to images need no optional feature: formats are those that every device stores to. */
+typedef enum dvk_target_kind {
+    DVK_TARGET_BUFFER = 1,    /* `output` of all images as floats, dense: [batch][..]; to a VkBuffer */
+    DVK_TARGET_ATTENTION = 2, /* the CLS token's attention of the last layer to each patch, least 0, largest 1: the same
+                                 in red, green and blue */
+    DVK_TARGET_PCA = 3,       /* red, green, blue: the patch tokens in a basis; 1st percentile 0, 99th 1 */
+    DVK_TARGET_FEATURES = 4   /* the patch tokens themselves as a 2D array image of grid_width x grid_height texels and
+                                 D / 4 layers: texel (x, y) of layer l has columns 4 l .. 4 l + 3 of patch (x, y), so
+                                 that a sampler interpolates between patches and never between columns */
+} dvk_target_kind;
+
+typedef enum dvk_target_filter {
+    DVK_TARGET_NEAREST = 0, /* a block a patch */
+    DVK_TARGET_BILINEAR = 1 /* between the patches' centres */
+} dvk_target_filter;
+
+typedef struct dvk_target_desc {
+    dvk_target_kind kind;
+    uint32_t image;    /* which of the batch; not BUFFER, which has all */
+    dvk_output output; /* BUFFER */
+    /* Images: the VkFormat of the view. ATTENTION: R8G8B8A8_UNORM, R16G16B16A16_SFLOAT, R32G32B32A32_SFLOAT or
+     * R32_SFLOAT; PCA: the first three; FEATURES: R16G16B16A16_SFLOAT or R32G32B32A32_SFLOAT. */
+    uint32_t format;
+    uint32_t width, height; /* ATTENTION, PCA: texels of the image; both 0: grid_width x grid_height */
+    dvk_target_filter filter;
+    uint32_t head; /* ATTENTION: 0: the mean of all heads; n: head n - 1 */
+    /* PCA: the mean [D] and three directions [3][D] of the host's, as tools that look at many pictures make them; used
+     * only during the call. A basis that stays gives colours that stay from frame to frame. */
+    const float *mean, *basis;
+} dvk_target_desc;
+
+enum { DVK_MAX_TARGETS = 8 };
+
 typedef struct dvk_session dvk_session;
 
 /* For dvk_session_create() and dvk_model_estimate(). */
@@ -487,6 +571,9 @@ typedef struct dvk_session_params {
      * (new size + 0.1) / (old size), which shifts the table by up to a twentieth of a cell at 480x480. Affects models
      * whose positions are resized by plain bicubic, at sizes other than their own. */
     bool dino_scale_factor;
+    const dvk_source_desc *source;  /* of every image of the batch; copied. NULL: pixel values come from the host */
+    const dvk_target_desc *targets; /* [target_count]; copied */
+    uint32_t target_count;          /* at most DVK_MAX_TARGETS */
     /* A pass is submitted in parts that are believed to take no longer than this, so that no watchdog ends it and the
      * device's other users get their turns. 0: 200 ms on GPUs, one part on software drivers, which have no watchdog.
      * UINT32_MAX: one part. The parts' bits are those of the whole. */
@@ -554,9 +641,51 @@ DVK_API void dvk_session_destroy(dvk_session **session);
 /* Valid until the session is destroyed. */
 DVK_API const dvk_session_info *dvk_session_get_info(const dvk_session *session);
 
-/* Runs the recorded pass on `count` (1..batch) images and waits for it. pixel_values: [count][3][height][width].
- * Replays of the same input give the same bits. Uses slot 0, which must not be under way: else DVK_TIMEOUT, and nothing
- * is done. Errors: INVALID_ARGUMENT, DEVICE_LOST, INCOMPLETE, VULKAN. */
+/* Where a session's sources are. Handles are Vulkan's, which stay the host's; they must live, and keep what they show,
+ * until the passes that were submitted or recorded with them are done. */
+typedef struct dvk_source_binding {
+    uint64_t view;   /* IMAGE: VkImageView */
+    uint32_t layout; /* IMAGE: its VkImageLayout in the pass, SHADER_READ_ONLY_OPTIMAL or GENERAL; 0: the former */
+    uint64_t buffer; /* else: VkBuffer, with VK_BUFFER_USAGE_STORAGE_BUFFER_BIT */
+    uint64_t offset; /* of the picture's first byte; a multiple of minStorageBufferOffsetAlignment, as 256 always is */
+} dvk_source_binding;
+
+/* Where a target goes. The same until the passes that write it are done. */
+typedef struct dvk_target_binding {
+    uint64_t buffer; /* BUFFER: VkBuffer, with VK_BUFFER_USAGE_STORAGE_BUFFER_BIT */
+    uint64_t offset; /* of the first float; a multiple of minStorageBufferOffsetAlignment, as 256 always is */
+    uint64_t
+        view; /* else: VkImageView of type 2D, for FEATURES 2D_ARRAY, of an image with VK_IMAGE_USAGE_STORAGE_BIT */
+    /* Who sees to the layouts. 0: the host, which gives the image in VK_IMAGE_LAYOUT_GENERAL and finds it so; the
+     * writes are in stage COMPUTE_SHADER, access SHADER_WRITE. The VkImage (all of its layers, level 0, colour): the
+     * pass takes it from whatever layout, its contents are lost, and leaves it in `final_layout`, visible to all that
+     * follows on the queue. */
+    uint64_t image;
+    uint32_t final_layout; /* VkImageLayout, as SHADER_READ_ONLY_OPTIMAL; 0: GENERAL */
+} dvk_target_binding;
+
+typedef struct dvk_bindings {
+    const dvk_source_binding *sources; /* [source_count]: of image 0, 1, ... of the batch */
+    uint32_t source_count;             /* 1..batch; the images beyond it repeat the last, and do not count */
+    const dvk_target_binding *targets; /* [target_count], in the order of dvk_session_params */
+    uint32_t target_count;             /* all of them */
+} dvk_bindings;
+
+/* Says which pictures the passes of a slot read and write from now on, by writing descriptors: nothing is copied, no
+ * command is submitted, nothing is allocated. Every slot of a session with a source or targets has to be bound before
+ * its first pass, and may be bound again whenever it has no pass under way; the host's command buffers that hold the
+ * slot's ops are invalid then and have to be recorded anew. With in_flight slots taken in turn, each frame may bind a
+ * picture of its own.
+ *
+ * Before the pass, what wrote the picture must have been made visible to compute shaders (stage COMPUTE_SHADER, access
+ * SHADER_READ), in the stated layout and owned by the context's queue family. The pass does not write it and leaves it
+ * in that layout. DVK_TIMEOUT: the slot is under way, nothing is bound. Errors: INVALID_ARGUMENT, DEVICE_LOST. */
+DVK_API dvk_result dvk_session_bind(dvk_session *session, uint32_t slot, const dvk_bindings *bindings,
+                                    dvk_error *error);
+
+/* Runs the recorded pass on `count` (1..batch) images and waits for it. pixel_values: [count][3][height][width]; NULL
+ * in a session with a source. Replays of the same input give the same bits. Uses slot 0, which must not be under way:
+ * else DVK_TIMEOUT, and nothing is done. Errors: INVALID_ARGUMENT, DEVICE_LOST, INCOMPLETE, VULKAN. */
 DVK_API dvk_result dvk_session_run(dvk_session *session, const float *pixel_values, uint32_t count, dvk_error *error);
 
 /* The shape of one image's output: writes up to 2 extents, returns how many (0: the session does not compute it). */
@@ -698,10 +827,11 @@ DVK_API size_t dvk_session_print_variants(const dvk_session *session, char *text
 
 typedef struct dvk_variant_info {
     char kernel[32], variant[64];
-    char use[64];      /* "kernel/weight/shape" that it was compared for; "" where it was not */
-    bool chosen;       /* for that use */
-    double gflops;     /* measured for it; 0: not measured, or so slow that nothing was measured */
-    char refused[192]; /* why the device does not use it at all, in words; "": it may */
+    char use[64];         /* "kernel/weight/shape" that it was compared for; "" where it was not */
+    bool chosen;          /* for that use */
+    double gflops;        /* measured for it; 0: not measured, or so slow that nothing was measured */
+    char refused[192];    /* why the device does not use it at all, in words; "": it may */
+    uint64_t reserved[8]; /* 0 today */
 } dvk_variant_info;
 
 /* The variants of all kernels as the context knows them by now: which ones its sessions chose, which were slower, and

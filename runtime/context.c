@@ -192,6 +192,7 @@ void dvk_context_destroy(dvk_context **context_pointer) {
         return;
     dvk_context *context = *context_pointer;
     if (context->device) {
+        dvk_cache_save(context); /* what was learned since the last run */
         dvk_pipelines_destroy(context);
         if (!context->host_pipeline_cache)
             context->vk.vkDestroyPipelineCache(context->device, context->pipeline_cache, context->vulkan_allocator);

@@ -2,19 +2,23 @@
 
 #include <string.h>
 
-enum { MAX_BINDINGS = 4 }; /* the least that maxPerStageDescriptorStorageBuffers may be */
-
 bool dvk_variant_serves(const dvk_variant *variant, dvk_kernel kernel, dvk_weight_type weight) {
     return variant->kernel == kernel && (variant->weight == DVK_WEIGHT_NONE || variant->weight == weight) &&
            (!variant->half_products || weight == DVK_WEIGHT_FP16);
 }
 
+VkDescriptorType dvk_descriptor_type(dvk_binding_kind kind) {
+    return kind == DVK_BINDING_TEXTURE ? VK_DESCRIPTOR_TYPE_SAMPLED_IMAGE
+           : kind == DVK_BINDING_IMAGE ? VK_DESCRIPTOR_TYPE_STORAGE_IMAGE
+                                       : VK_DESCRIPTOR_TYPE_STORAGE_BUFFER;
+}
+
 static dvk_result create_layouts(dvk_context *context, dvk_pipeline *pipeline, dvk_error *error) {
-    VkDescriptorSetLayoutBinding bindings[MAX_BINDINGS];
+    VkDescriptorSetLayoutBinding bindings[DVK_MAX_BINDINGS];
     for (uint32_t i = 0; i < pipeline->variant->binding_count; i++)
         bindings[i] = (VkDescriptorSetLayoutBinding){
             .binding = i,
-            .descriptorType = VK_DESCRIPTOR_TYPE_STORAGE_BUFFER,
+            .descriptorType = dvk_descriptor_type(pipeline->variant->binding_kinds[i]),
             .descriptorCount = 1,
             .stageFlags = VK_SHADER_STAGE_COMPUTE_BIT,
         };

@@ -22,6 +22,8 @@ struct dvk_pipeline {
 
 enum { DVK_PUSH_BYTES = 128 }; /* of every pipeline layout: the least that maxPushConstantsSize may be */
 
+VkDescriptorType dvk_descriptor_type(dvk_binding_kind kind);
+
 /* Finds or makes one; it lives as long as the context. */
 dvk_result dvk_pipeline_get(dvk_context *context, const dvk_variant *variant, dvk_specialisation specialisation,
                             const dvk_pipeline **pipeline, dvk_error *error);

@@ -1,4 +1,5 @@
 #include "session.h"
+#include "targets.h"
 
 #include "cache_file.h"
 #include "clock.h"
@@ -58,6 +59,14 @@ dvk_result dvk_session_plan(const dvk_model *model, const dvk_context *context, 
         return dvk_fail(error, DVK_ERROR_INVALID_ARGUMENT,
                         "dvk_session_create: width %u and height %u: give both, or neither", params->width,
                         params->height);
+    if (params->source && params->source->kind != DVK_SOURCE_PIXEL_VALUES) {
+        status = dvk_source_create(&model->allocator, &model->preprocess, params->source, params->width, params->height,
+                                   &plan->source, error);
+        if (status != DVK_OK)
+            return status;
+        request.width = plan->source.width;
+        request.height = plan->source.height;
+    }
     if (request.width < patch || request.height < patch)
         return dvk_fail(error, DVK_ERROR_INVALID_ARGUMENT,
                         "an input of %ux%u pixels holds no whole patch: each side must be at least %u", request.width,
@@ -65,11 +74,20 @@ dvk_result dvk_session_plan(const dvk_model *model, const dvk_context *context, 
     if (request.outputs >> DVK_OUTPUT_COUNT)
         return dvk_fail(error, DVK_ERROR_INVALID_ARGUMENT, "dvk_session_create: unknown output bits in 0x%x",
                         request.outputs);
-    status = check_outputs(model, request.outputs, error);
+    status = dvk_targets_check(params->targets, params->target_count, context, &model->info, request.batch, error);
     if (status != DVK_OK)
         return status;
     *outputs = request.outputs;
+    request.outputs |= dvk_targets_outputs(params->targets, params->target_count);
+    request.targets = params->targets;
+    request.target_count = params->target_count;
+    status = check_outputs(model, request.outputs, error);
+    if (status != DVK_OK)
+        return status;
     status = dvk_plan_create(&request, plan, error);
+    for (int output = 0; output < DVK_OUTPUT_COUNT; output++) /* what targets alone need is not read back */
+        if (!(*outputs & DVK_OUTPUT_BIT(output)))
+            plan->outputs[output].rank = 0;
     for (uint32_t i = 0; i < plan->op_count && status == DVK_OK; i++) {
         const dvk_op *op = &plan->ops[i];
         uint32_t grid[3];
@@ -92,7 +110,7 @@ static dvk_result make_buffers(dvk_session *session, uint32_t slot_count, dvk_er
     dvk_context *context = session->model->context;
     const dvk_plan *plan = &session->plan;
     session->results_offset = dvk_session_row_bytes(session->model, plan, session->outputs, &session->whole_rows);
-    session->upload_guard = plan->buffer_bytes[DVK_PLAN_PIXELS];
+    session->upload_guard = plan->source.table ? 0 : plan->buffer_bytes[DVK_PLAN_PIXELS];
     session->readback_guards = session->results_offset + plan->buffer_bytes[DVK_PLAN_RESULTS];
     session->slots = dvk_allocate_zeroed(&context->allocator, slot_count, sizeof(*session->slots));
     if (!session->slots)
@@ -115,20 +133,24 @@ static dvk_result make_buffers(dvk_session *session, uint32_t slot_count, dvk_er
     return DVK_OK;
 }
 
-static dvk_result upload_floats(dvk_session *session, const float *values, const dvk_buffer *target, dvk_error *error) {
+static dvk_result upload_part(dvk_session *session, const void *values, size_t bytes, const dvk_buffer *target,
+                              uint64_t offset, dvk_error *error) {
     dvk_uploader uploader;
     dvk_result status = dvk_uploader_open(session->model->context, &uploader, error);
     if (status != DVK_OK)
         return status;
-    size_t bytes = (size_t)target->size;
     for (size_t done = 0; done < bytes && status == DVK_OK; done += DVK_STAGING_BYTES) {
         size_t piece = bytes - done < DVK_STAGING_BYTES ? bytes - done : DVK_STAGING_BYTES;
-        status = dvk_upload(&uploader, (const uint8_t *)values + done, piece, target, done, error);
+        status = dvk_upload(&uploader, (const uint8_t *)values + done, piece, target, offset + done, error);
     }
     if (status == DVK_OK)
         status = dvk_upload_finish(&uploader, error);
     dvk_uploader_close(&uploader);
     return status;
+}
+
+static dvk_result upload_words(dvk_session *session, const void *values, const dvk_buffer *target, dvk_error *error) {
+    return upload_part(session, values, (size_t)target->size, target, 0, error);
 }
 
 /* First CLS and the like with their positions, then for every patch the patch bias + its position. */
@@ -153,7 +175,7 @@ static dvk_result upload_table(dvk_session *session, bool dino_scale_factor, dvk
     for (size_t i = 0; i < (plan->tokens - plan->prefix) * size; i++)
         patches[i] += weights->patch_bias[i % size];
     if (status == DVK_OK)
-        status = upload_floats(session, table, &session->buffers[DVK_PLAN_TABLE], error);
+        status = upload_words(session, table, &session->buffers[DVK_PLAN_TABLE], error);
     dvk_release(&session->model->allocator, table);
     return status;
 }
@@ -167,8 +189,33 @@ static dvk_result upload_angles(dvk_session *session, dvk_error *error) {
         return dvk_fail_memory(error, (size_t)target->size);
     dvk_rotary_angles(session->plan.grid_height, session->plan.grid_width, session->model->config.head_dim,
                       session->model->config.rope_theta, angles);
-    dvk_result status = upload_floats(session, angles, target, error);
+    dvk_result status = upload_words(session, angles, target, error);
     dvk_release(&session->model->allocator, angles);
+    return status;
+}
+
+/* The mean, then the three directions column by column, with a fourth that is zero. */
+static dvk_result upload_bases(dvk_session *session, dvk_error *error) {
+    dvk_plan *plan = &session->plan;
+    const uint32_t size = session->model->config.hidden_size;
+    const dvk_allocator *allocator = &session->model->allocator;
+    dvk_result status = DVK_OK;
+    for (uint32_t i = 0; i < plan->target_count && status == DVK_OK; i++) {
+        dvk_plan_target *target = &plan->targets[i];
+        if (target->desc.kind != DVK_TARGET_PCA)
+            continue;
+        float *basis = dvk_allocate_zeroed(allocator, 5 * (size_t)size, sizeof(*basis));
+        if (!basis)
+            return dvk_fail_memory(error, 5 * (size_t)size * sizeof(*basis));
+        memcpy(basis, target->desc.mean, size * sizeof(*basis));
+        for (uint32_t c = 0; c < size; c++)
+            for (uint32_t k = 0; k < 3; k++)
+                basis[size + 4 * (size_t)c + k] = target->desc.basis[k * (size_t)size + c];
+        target->desc.mean = target->desc.basis = NULL; /* the host's, of this call alone */
+        status = upload_part(session, basis, 5 * (size_t)size * sizeof(*basis), &session->buffers[DVK_PLAN_PICTURES],
+                             target->basis, error);
+        dvk_release(allocator, basis);
+    }
     return status;
 }
 
@@ -186,56 +233,6 @@ static dvk_result make_pipelines(dvk_session *session, dvk_error *error) {
     for (uint32_t i = 0; i < plan->op_count && status == DVK_OK; i++)
         status = dvk_pipeline_get(session->model->context, plan->ops[i].variant, plan->ops[i].specialisation,
                                   &session->recorder.pipelines[i], error);
-    return status;
-}
-
-static dvk_result make_descriptors(dvk_session *session, dvk_error *error) {
-    dvk_context *context = session->model->context;
-    const dvk_plan *plan = &session->plan;
-    VkDescriptorPoolSize size = {.type = VK_DESCRIPTOR_TYPE_STORAGE_BUFFER,
-                                 .descriptorCount = plan->op_count * DVK_MAX_BINDINGS};
-    VkDescriptorPoolCreateInfo pool = {
-        .sType = VK_STRUCTURE_TYPE_DESCRIPTOR_POOL_CREATE_INFO,
-        .maxSets = plan->op_count,
-        .poolSizeCount = 1,
-        .pPoolSizes = &size,
-    };
-    dvk_result status =
-        dvk_check_vulkan(context->vk.vkCreateDescriptorPool(context->device, &pool, context->vulkan_allocator,
-                                                            &session->descriptor_pool),
-                         "vkCreateDescriptorPool", error);
-    for (uint32_t i = 0; i < plan->op_count && status == DVK_OK; i++) {
-        const dvk_op *op = &plan->ops[i];
-        VkDescriptorSetAllocateInfo info = {
-            .sType = VK_STRUCTURE_TYPE_DESCRIPTOR_SET_ALLOCATE_INFO,
-            .descriptorPool = session->descriptor_pool,
-            .descriptorSetCount = 1,
-            .pSetLayouts = &session->recorder.pipelines[i]->set_layout,
-        };
-        status =
-            dvk_check_vulkan(context->vk.vkAllocateDescriptorSets(context->device, &info, &session->recorder.sets[i]),
-                             "vkAllocateDescriptorSets", error);
-        if (status != DVK_OK)
-            break;
-        VkDescriptorBufferInfo buffers[DVK_MAX_BINDINGS];
-        VkWriteDescriptorSet writes[DVK_MAX_BINDINGS];
-        for (uint32_t j = 0; j < op->binding_count; j++) {
-            const dvk_binding *binding = &op->bindings[j];
-            const dvk_buffer *buffer = binding->buffer < DVK_PLAN_WEIGHTS
-                                           ? &session->buffers[binding->buffer]
-                                           : &session->model->weights.blocks[binding->buffer - DVK_PLAN_WEIGHTS];
-            buffers[j] = (VkDescriptorBufferInfo){buffer->handle, binding->offset, binding->size};
-            writes[j] = (VkWriteDescriptorSet){
-                .sType = VK_STRUCTURE_TYPE_WRITE_DESCRIPTOR_SET,
-                .dstSet = session->recorder.sets[i],
-                .dstBinding = j,
-                .descriptorCount = 1,
-                .descriptorType = VK_DESCRIPTOR_TYPE_STORAGE_BUFFER,
-                .pBufferInfo = &buffers[j],
-            };
-        }
-        context->vk.vkUpdateDescriptorSets(context->device, op->binding_count, writes, 0, NULL);
-    }
     return status;
 }
 
@@ -315,9 +312,13 @@ dvk_result dvk_session_create(dvk_model *model, const dvk_session_params *params
     if (status == DVK_OK)
         status = upload_angles(session, error);
     if (status == DVK_OK)
+        status = upload_bases(session, error);
+    if (status == DVK_OK && session->plan.source.table)
+        status = upload_words(session, session->plan.source.table, &session->buffers[DVK_PLAN_RESIZE], error);
+    if (status == DVK_OK)
         status = make_pipelines(session, error);
     if (status == DVK_OK)
-        status = make_descriptors(session, error);
+        status = dvk_descriptors_create(session, error);
     if (status == DVK_OK)
         status = record(session, params, error);
     if (status != DVK_OK) {

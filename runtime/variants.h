@@ -17,6 +17,19 @@ typedef enum dvk_kernel {
     DVK_KERNEL_ATTENTION_ROW,
     DVK_KERNEL_MEAN,
     DVK_KERNEL_ROTATE,
+    DVK_KERNEL_SOURCE_IMAGE,
+    DVK_KERNEL_SOURCE_BUFFER,
+    DVK_KERNEL_RESAMPLE,
+    DVK_KERNEL_COPY,
+    DVK_KERNEL_ATTENTION_SCORES,
+    DVK_KERNEL_PROJECT,
+    DVK_KERNEL_SPREAD,
+    DVK_KERNEL_PICTURE_RGBA8, /* pictures and features: one kernel a format, which shaders name */
+    DVK_KERNEL_PICTURE_RGBA16F,
+    DVK_KERNEL_PICTURE_RGBA32F,
+    DVK_KERNEL_PICTURE_R32F,
+    DVK_KERNEL_FEATURES_RGBA16F,
+    DVK_KERNEL_FEATURES_RGBA32F,
     DVK_KERNEL_COUNT
 } dvk_kernel;
 
@@ -68,6 +81,16 @@ typedef enum dvk_residual {
     DVK_RESIDUAL_MULTIPLY = 3  /* out *= result */
 } dvk_residual;
 
+/* What a shader's binding is. Images are read by texel, without a sampler, and written in the format that the shader
+ * names: neither needs a feature. */
+typedef enum dvk_binding_kind {
+    DVK_BINDING_BUFFER,  /* a storage buffer */
+    DVK_BINDING_TEXTURE, /* a sampled image */
+    DVK_BINDING_IMAGE    /* a storage image */
+} dvk_binding_kind;
+
+enum { DVK_MAX_BINDINGS = 4 }; /* the least that maxPerStageDescriptorStorageBuffers may be */
+
 typedef struct dvk_variant {
     const char *name;
     dvk_kernel kernel;
@@ -88,7 +111,8 @@ typedef struct dvk_variant {
     uint32_t head_dim_step;             /* attention only: of which head_dim must be a multiple */
     uint32_t constants[DVK_CONSTANT_VARIANT_COUNT]; /* values of specialisation constants 1.. */
     uint32_t constant_count;
-    uint32_t binding_count; /* storage buffers 0 .. binding_count - 1 */
+    uint32_t binding_count; /* 0 .. binding_count - 1 */
+    dvk_binding_kind binding_kinds[DVK_MAX_BINDINGS];
     const uint32_t *spirv;
     size_t spirv_bytes;
 } dvk_variant;

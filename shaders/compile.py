@@ -19,9 +19,15 @@ from spirv import Module
 HERE = pathlib.Path(__file__).resolve().parent
 TARGET = "vulkan1.1"
 
-# kernel -> its storage buffers
+# kernel -> its bindings
 KERNELS = {"patchify": 2, "matmul": 4, "layernorm": 3, "attention": 4, "attention_row": 3, "mean": 2,
-           "rotate": 2}
+           "rotate": 2, "source_image": 3, "source_buffer": 3, "resample": 3, "copy": 2,
+           "attention_scores": 2, "project": 3, "spread": 2, "picture_rgba8": 3, "picture_rgba16f": 3,
+           "picture_rgba32f": 3, "picture_r32f": 3, "features_rgba16f": 2, "features_rgba32f": 2}
+# kernel -> those of its bindings that are no storage buffers: a "texture" is read, an "image" written
+IMAGES = {"source_image": {0: "texture"}, "picture_rgba8": {2: "image"}, "picture_rgba16f": {2: "image"},
+          "picture_rgba32f": {2: "image"}, "picture_r32f": {2: "image"}, "features_rgba16f": {1: "image"},
+          "features_rgba32f": {1: "image"}}
 WEIGHTS = ("none", "fp32", "fp16", "int8")
 CLASSES = ("gpu", "software")
 # feature -> the SPIR-V capabilities that it allows
@@ -88,7 +94,7 @@ def make_variant(shader, name, weight, line):
     require((variant["local_size"] > 0) != (variant["subgroups"] > 0), variant, "local_size or subgroups, not both")
     require(len(variant["matrix"]) in (0, 3), variant, "matrix is not [M, N, K]")
     variant["matrix"] = [evaluate(variant, extent) for extent in variant["matrix"]]
-    require(variant["kernel"].startswith("attention") == (variant["max_head_dim"] > 0), variant,
+    require((variant["kernel"] in ("attention", "attention_row")) == (variant["max_head_dim"] > 0), variant,
             "max_head_dim belongs to attention")
     for condition in variant["require"]:
         require(evaluate(variant, condition), variant, f"{condition} does not hold")
@@ -135,8 +141,9 @@ def check(variant, module):
     for capability in module.capabilities:
         require(capability in allowed, variant, f"the shader needs {capability}, which no feature of the entry allows")
     buffers = KERNELS[variant["kernel"]]
-    require(sorted(set(module.bindings)) == list(range(buffers)), variant,
-            f"the shader binds {sorted(set(module.bindings))}, a {variant['kernel']} has 0 to {buffers - 1}")
+    expected = dict.fromkeys(range(buffers), "buffer") | IMAGES.get(variant["kernel"], {})
+    require(module.bindings == expected, variant, f"the shader binds {module.bindings}, the kernel has {expected}")
+    variant["binding_kinds"] = [f"DVK_BINDING_{expected[i].upper()}" for i in range(buffers)]
 
     own = {name: number for name, number in module.constants.items() if 1 <= number < FIRST_SHARED_ID}
     require(own.keys() == variant["constants"].keys(), variant,
@@ -202,7 +209,8 @@ def write_c(variants):
             lines.append(f"        .constants = {{{', '.join(map(str, values))}}},")
         lines += [
             f"        .constant_count = {len(values)},",
-            f"        .binding_count = {KERNELS[variant['kernel']]},",
+            f"        .binding_count = {len(variant['binding_kinds'])},",
+            f"        .binding_kinds = {{{', '.join(variant['binding_kinds'])}}},",
             f"        .spirv = {array},",
             f"        .spirv_bytes = sizeof({array}),",
             "    },",

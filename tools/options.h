@@ -37,8 +37,11 @@ struct options {
     bool ignore_orientation;
     bool dino_positions; /* DINO's own scale factor */
     bool no_cache;
-    const char *npy;       /* -o; "-" is the standard output; NULL: none */
-    const char *attention; /* the same for the pictures */
+    bool deterministic;
+    const char *variants;      /* a file of pins; NULL: none */
+    const char *save_variants; /* the file to write; NULL: none */
+    const char *npy;           /* -o; "-" is the standard output; NULL: none */
+    const char *attention;     /* the same for the pictures */
     const char *pca;
     double threshold; /* 0: no mask */
     const char *trace;

@@ -14,6 +14,7 @@
 #include "image_input.h"
 #include "model_input.h"
 #include "npy_writer.h"
+#include "variant_list.h"
 
 /* Classes named with --tokens logits where --top does not say. */
 #define DEFAULT_TOP 5
@@ -29,11 +30,11 @@ static int probe_pictures(const struct options *options, const struct image_iden
     int count = options->image_count;
     char *attention = options->attention ? picture_path(options->attention, index, count) : NULL;
     char *pca = options->pca ? picture_path(options->pca, index, count) : NULL;
-    const char *paths[] = {options->npy, options->trace, attention, pca};
+    const char *paths[] = {options->npy, options->trace, options->save_variants, attention, pca};
     int code = 0;
     if ((options->attention && !attention) || (options->pca && !pca))
         code = fail(EXIT_CODE_DEVICE, "out of memory for a file's name");
-    for (size_t i = 2; i < sizeof(paths) / sizeof(paths[0]) && code == 0; i++) {
+    for (size_t i = 3; i < sizeof(paths) / sizeof(paths[0]) && code == 0; i++) {
         for (size_t j = 0; paths[i] && j < i && code == 0; j++) {
             if (paths[j] && !strcmp(paths[i], paths[j]))
                 code = fail(EXIT_CODE_USAGE, "%s would be written twice; give each output its own name", paths[i]);
@@ -58,6 +59,8 @@ static int check_files(struct run *run) {
         code = probe_output(options, identities, options->npy);
     if (code == 0 && options->trace)
         code = probe_output(options, identities, options->trace);
+    if (code == 0 && options->save_variants)
+        code = probe_output(options, identities, options->save_variants);
     for (int index = 0; index < options->image_count && code == 0; index++)
         code = probe_pictures(options, identities, index);
     return code;
@@ -188,10 +191,14 @@ static int commit(struct run *run) {
         code = output_file_open(&run->trace_file, run->options->trace);
     if (code == 0 && run->trace)
         code = trace_write(run->trace, &run->trace_file);
+    if (code == 0 && run->options->save_variants)
+        code = variants_save(run->context, &run->variants_file, run->options->save_variants);
     if (code == 0 && run->npy_dimensions)
         code = output_file_commit(&run->npy);
     if (code == 0 && run->trace)
         code = output_file_commit(&run->trace_file);
+    if (code == 0 && run->options->save_variants)
+        code = output_file_commit(&run->variants_file);
     for (size_t i = 0; i < run->picture_count && code == 0; i++)
         code = output_file_commit(&run->pictures[i]);
     return code;
@@ -246,6 +253,7 @@ static void close_run(struct run *run) {
     free(run->pictures);
     output_file_discard(&run->npy);
     output_file_discard(&run->trace_file);
+    output_file_discard(&run->variants_file);
     trace_close(run->trace);
     dvk_session_destroy(&run->session);
     dvk_model_destroy(&run->model);

@@ -25,6 +25,7 @@ struct run {
     struct trace *trace; /* NULL: not asked for */
     struct trace own_trace;
     struct output_file trace_file;
+    struct output_file variants_file;
 
     struct output_file npy;
     uint64_t npy_patches; /* of the first image: all must have as many where -o holds patch tokens */

@@ -235,7 +235,7 @@ static uint32_t push_size_of(dvk_kernel kernel) {
         return sizeof(dvk_push_mean);
     case DVK_KERNEL_ROTATE:
         return sizeof(dvk_push_rotate);
-    case DVK_KERNEL_COUNT:
+    default: /* tests/embed has these: they need images or tables */
         break;
     }
     return 0;

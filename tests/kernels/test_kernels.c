@@ -46,7 +46,7 @@ static void check_variant(test_device *device, const dvk_variant *variant) {
     case DVK_KERNEL_ROTATE:
         check_rotate(device, variant);
         break;
-    case DVK_KERNEL_COUNT:
+    default: /* in tests/embed, which has their tables and images */
         break;
     }
 }
