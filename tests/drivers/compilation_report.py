@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Tables of what compile-pipelines printed for many devices: compilation_report.py FOLDER DOCUMENT
 
-Rewrites what is in DOCUMENT between its two markers. Fails where a pipeline failed, or where one that is chosen without
-a measurement spills registers."""
+Rewrites what is in DOCUMENT between its two markers. Fails where a pipeline failed.
+What spills although it is chosen without a measurement is in a table of its own."""
 import pathlib
 import sys
 
@@ -103,10 +103,16 @@ def report(devices):
         groups.setdefault(key, []).append(f"{device.vendor} {device.name}")
     lines += table(["weights fp32", "weights fp16", "devices"],
                    [[" ".join(fp32), " ".join(fp16), ", ".join(names)] for (fp32, fp16), names in groups.items()])
-    spilling = [f"{device.vendor} {device.name}, {what}: {key[0]} ({key[1]}) spills {device.spills(key)}"
-                for device in devices for what, key in device.chosen_pipelines() if device.spills(key)]
-    lines += ["", f"{len(spilling)} of the pipelines that are chosen so spill a register" + (":" if spilling else "."), ""]
-    lines += [f"- {text}" for text in spilling]
+    groups = {}
+    for device in devices:
+        for what, key in device.chosen_pipelines():
+            if device.spills(key):
+                place = (f"{device.vendor} {device.name}", f"{key[0]} ({key[1]})", str(device.spills(key)))
+                groups.setdefault(place, []).append(what)
+    spilling = [[device, variant, "; ".join(whats), spills] for (device, variant, spills), whats in groups.items()]
+    chosen = sum(len({key for _, key in device.chosen_pipelines()}) for device in devices)
+    lines += ["", f"Of {chosen} pipelines that are chosen so, for heads of 32, 64 and 128, {len(spilling)} spill:", ""]
+    lines += table(["device", "variant", "weights and heads", "spills"], spilling)
 
     for title, specialisation, variants in TABLES:
         rows = [[f"{device.vendor} {device.title()}"] + [device.cell((variant, specialisation)) for variant in variants]
@@ -126,10 +132,10 @@ def main():
     document.write_text(before + BEGIN + "\n" + "\n".join(lines) + "\n" + END + rest.split(END)[1], encoding="utf-8")
     failures = [failure for device in devices for failure in device.failures]
     pipelines = sum(len(device.pipelines) for device in devices)
-    print(f"{len(devices)} devices, {pipelines} pipelines, {len(failures)} failed, {len(spilling)} chosen ones spill")
-    for failure in failures + spilling:
+    print(f"{len(devices)} devices, {pipelines} pipelines, {len(failures)} failed, {len(spilling)} kinds of chosen ones spill")
+    for failure in failures:
         print(f"  {failure}")
-    return 1 if failures or spilling or not devices else 0
+    return 1 if failures or not devices else 0
 
 
 if __name__ == "__main__":
