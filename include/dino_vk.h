@@ -154,6 +154,18 @@ typedef struct dvk_device_info {
 
 typedef struct dvk_context dvk_context;
 
+/* Most kernels exist in several variants, and which one is the fastest depends on the device and on the shapes of the
+ * model. Each gives features within the same bounds, but not the same bits: dvk_session_info.fingerprint tells which
+ * ones a session has. Whatever is chosen has given a known answer on the device before, at most once for each driver
+ * and build where there is a cache. */
+typedef enum dvk_tuning {
+    /* As ON where there is a cache_dir to keep the measurements in, else as OFF. On a software driver, which takes long
+     * to compile what is compared, only passes of 10 GFLOP or more are measured. */
+    DVK_TUNING_DEFAULT = 0,
+    DVK_TUNING_OFF = 1, /* the first variant that the device can run, in an order that is the same everywhere */
+    DVK_TUNING_ON = 2   /* the fastest: measured by the first session of a shape, which then takes up to 2 s longer */
+} dvk_tuning;
+
 /* For dvk_context_create(), dvk_context_import() and dvk_list_devices(). */
 typedef struct dvk_context_params {
     /* Which device: an index ("0"), a part of its name in any case ("radeon"), or its UUID in hex, with or without
@@ -163,8 +175,9 @@ typedef struct dvk_context_params {
     dvk_log_callback log; /* may be NULL */
     void *log_user;
     dvk_log_level log_level; /* messages above this level are not formatted */
-    /* Where the pipeline cache is kept between runs: an existing or creatable directory; NULL or "" for no cache. The
-     * file is ignored and rebuilt when it is damaged or of another driver; failing to write it is never an error. */
+    /* Where compiled pipelines, and what was learned about their variants, are kept between runs: an existing or
+     * creatable directory; NULL or "" for no cache. The file is ignored and rebuilt when it is damaged, of another
+     * driver or of another build of the library; failing to write it is never an error. */
     const char *cache_dir;
     /* Ask for VK_LAYER_KHRONOS_validation with synchronisation validation; its messages arrive at `log` as errors.
      * Fails with UNSUPPORTED where the layer is not installed. For tests. */
@@ -172,6 +185,12 @@ typedef struct dvk_context_params {
     const dvk_allocator *allocator; /* also of the context's models and sessions; NULL: the C library */
     const void *vulkan_allocator;   /* a VkAllocationCallbacks for every Vulkan call that takes one; copied. NULL: none
                                      */
+    dvk_tuning tuning;
+    /* Which variants of the kernels to use, as dvk_session_print_variants() writes it; NULL or "": not pinned. A line
+     * is "kernel/weight/shape = variant", of whose left side each part may be *; later lines overrule earlier ones,
+     * empty lines and what follows a # mean nothing. What is not named is chosen as with DVK_TUNING_OFF. A pinned
+     * variant that cannot serve on the device, or is not right there, makes dvk_session_create() fail. */
+    const char *variants;
     /* Bits of what not to use although the device has it, for comparisons and around a driver's bug. */
     uint32_t disabled_features;
     uint64_t reserved[8]; /* 0 */
@@ -454,6 +473,52 @@ typedef enum dvk_output {
 
 #define DVK_OUTPUT_BIT(output) (1u << (output))
 
+/* A picture that is on the device already, so that nothing passes through host memory: the first ops of the pass resize
+ * it and normalise it as the model's preprocessor_config.json says.
+ *
+ * Texels are brought to bytes first (the nearest of 256 levels; what is below 0 or no number becomes 0, what is above 1
+ * becomes 255), as if the picture had been saved in a file, and from there on everything is what dvk_preprocess() does,
+ * to the bit on every device: the resampling is Pillow's, in integers. Of DINOv3's processor, which resizes in floating
+ * point, the values are met to 1e-5. Alpha is ignored.
+ *
+ * The preprocessor's resize, crop, rescale and normalise are all done; every filter and every size that
+ * dvk_preprocess() takes, a source takes, too. With width = height = 0 in dvk_session_params the input has the
+ * preprocessor's size for a picture of the region's size; else the region is resized to exactly width x height.
+ *
+ * Another size or region of the source is another session: the sizes decide how many workgroups run, which is recorded.
+ * (Sessions of one model share its weights and pipelines.) */
+typedef enum dvk_source_kind {
+    DVK_SOURCE_PIXEL_VALUES = 0, /* none: dvk_session_run() takes normalised floats from the host */
+    DVK_SOURCE_IMAGE = 1,        /* a VkImageView: see `format` */
+    DVK_SOURCE_RGBA8 = 2,        /* a VkBuffer of packed bytes, red, green, blue, alpha */
+    DVK_SOURCE_BGRA8 = 3,        /* ... blue, green, red, alpha */
+    DVK_SOURCE_RGB8 = 4,        /* ... red, green, blue; whole words are read, so that the buffer must reach to the next
+                                   multiple of 4 bytes behind the last pixel */
+    DVK_SOURCE_FLOAT_PLANES = 5 /* a VkBuffer of [3][height][width] floats: red, green, blue; black 0, white 1 */
+} dvk_source_kind;
+
+/* What the stored numbers of a picture are. The model wants sRGB-encoded values, as files have them. */
+typedef enum dvk_colour {
+    DVK_COLOUR_SRGB = 0,  /* sRGB-encoded: taken as they are. Those of an _SRGB format are, too: they arrive in shaders
+                             decoded, are encoded again, and give the very bytes that are stored */
+    DVK_COLOUR_LINEAR = 1 /* proportional to light, as rgba16f of a renderer often is: clamped to 0..1 and encoded */
+} dvk_colour;
+
+typedef struct dvk_source_desc {
+    dvk_source_kind kind;
+    /* IMAGE: the VkFormat of the view, which has to be of type 2D, colour aspect, one level and one layer, of an image
+     * with VK_IMAGE_USAGE_SAMPLED_BIT and one sample: R8G8B8A8, B8G8R8A8, A8B8G8R8_PACK32 (each UNORM or SRGB),
+     * A2B10G10R10_UNORM_PACK32, R16G16B16A16_SFLOAT, R32G32B32A32_SFLOAT or B10G11R11_UFLOAT_PACK32. */
+    uint32_t format;
+    dvk_colour colour;
+    uint32_t width, height; /* of the whole picture */
+    uint32_t x, y, region_width,
+        region_height; /* the part that the model sees, as if cut out before; all 0: the whole */
+    /* Buffers: bytes from row to row, a multiple of 4 but for RGB8, and from plane to plane; 0: dense. */
+    uint64_t row_pitch, plane_pitch;
+    dvk_resize_order order; /* as in dvk_preprocess_params */
+} dvk_source_desc;
+
 typedef struct dvk_session dvk_session;
 
 /* For dvk_session_create() and dvk_model_estimate(). */
@@ -468,6 +533,7 @@ typedef struct dvk_session_params {
      * (new size + 0.1) / (old size), which shifts the table by up to a twentieth of a cell at 480x480. Affects models
      * whose positions are resized by plain bicubic, at sizes other than their own. */
     bool dino_scale_factor;
+    const dvk_source_desc *source; /* of every image of the batch; copied. NULL: pixel values come from the host */
     /* A pass is submitted in parts that are believed to take no longer than this, so that no watchdog ends it and the
      * device's other users get their turns. 0: 200 ms on GPUs, one part on software drivers, which have no watchdog.
      * UINT32_MAX: one part. The parts' bits are those of the whole. */
@@ -499,8 +565,11 @@ typedef struct dvk_session_info {
     uint64_t host_bytes;              /* of which mapped for input and output */
     uint32_t slots;                   /* in_flight as it is */
     dvk_position end;                 /* of the pass */
-    double prepare_ms;                /* creating pipelines, memory and the recording */
-    uint64_t reserved[8];             /* 0 today */
+    double prepare_ms;                /* choosing variants, creating pipelines, memory and the recording */
+    /* 16 hex digits that stand for the kernels' variants and code: sessions of one model with the same fingerprint on
+     * the same driver give the same bits, whatever their batch. */
+    char fingerprint[17];
+    uint64_t reserved[8]; /* 0 today */
 } dvk_session_info;
 
 /* What a session would compute and need, as dvk_session_info tells it of one that exists. */
@@ -532,9 +601,34 @@ DVK_API void dvk_session_destroy(dvk_session **session);
 /* Valid until the session is destroyed. */
 DVK_API const dvk_session_info *dvk_session_get_info(const dvk_session *session);
 
-/* Runs the recorded pass on `count` (1..batch) images and waits for it. pixel_values: [count][3][height][width].
- * Replays of the same input give the same bits. Uses slot 0, which must not be under way: else DVK_TIMEOUT, and nothing
- * is done. Errors: INVALID_ARGUMENT, DEVICE_LOST, INCOMPLETE, VULKAN. */
+/* Where a session's sources are. Handles are Vulkan's, which stay the host's; they must live, and keep what they show,
+ * until the passes that were submitted or recorded with them are done. */
+typedef struct dvk_source_binding {
+    uint64_t view;   /* IMAGE: VkImageView */
+    uint32_t layout; /* IMAGE: its VkImageLayout in the pass, SHADER_READ_ONLY_OPTIMAL or GENERAL; 0: the former */
+    uint64_t buffer; /* else: VkBuffer, with VK_BUFFER_USAGE_STORAGE_BUFFER_BIT */
+    uint64_t offset; /* of the picture's first byte; a multiple of minStorageBufferOffsetAlignment, as 256 always is */
+} dvk_source_binding;
+
+typedef struct dvk_bindings {
+    const dvk_source_binding *sources; /* [source_count]: of image 0, 1, ... of the batch */
+    uint32_t source_count;             /* 1..batch; the images beyond it repeat the last, and do not count */
+} dvk_bindings;
+
+/* Says which pictures the passes of a slot read from now on, by writing descriptors: nothing is copied, no command is
+ * submitted, nothing is allocated. Every slot of a session with a source has to be bound before its first pass, and may
+ * be bound again whenever it has no pass under way; the host's command buffers that hold the slot's ops are invalid
+ * then and have to be recorded anew. With in_flight slots taken in turn, each frame may bind a picture of its own.
+ *
+ * Before the pass, what wrote the picture must have been made visible to compute shaders (stage COMPUTE_SHADER, access
+ * SHADER_READ), in the stated layout and owned by the context's queue family. The pass does not write it and leaves it
+ * in that layout. DVK_TIMEOUT: the slot is under way, nothing is bound. Errors: INVALID_ARGUMENT, DEVICE_LOST. */
+DVK_API dvk_result dvk_session_bind(dvk_session *session, uint32_t slot, const dvk_bindings *bindings,
+                                    dvk_error *error);
+
+/* Runs the recorded pass on `count` (1..batch) images and waits for it. pixel_values: [count][3][height][width]; NULL
+ * in a session with a source. Replays of the same input give the same bits. Uses slot 0, which must not be under way:
+ * else DVK_TIMEOUT, and nothing is done. Errors: INVALID_ARGUMENT, DEVICE_LOST, INCOMPLETE, VULKAN. */
 DVK_API dvk_result dvk_session_run(dvk_session *session, const float *pixel_values, uint32_t count, dvk_error *error);
 
 /* The shape of one image's output: writes up to 2 extents, returns how many (0: the session does not compute it). */
@@ -669,6 +763,25 @@ DVK_API dvk_result dvk_session_profile(dvk_session *session, dvk_op_profile *ops
 /* The plan, as text for people: one line an op with kernel, variant, grid, work and buffers. Writes at most `size`
  * bytes with the NUL and returns the length the whole text has, as snprintf does. text may be NULL when size is 0. */
 DVK_API size_t dvk_session_print_plan(const dvk_session *session, char *text, size_t size);
+
+/* The variants that the session uses, one line for each kernel and shape, as dvk_context_params.variants takes them.
+ * Returns and writes as dvk_session_print_plan(). */
+DVK_API size_t dvk_session_print_variants(const dvk_session *session, char *text, size_t size);
+
+typedef struct dvk_variant_info {
+    char kernel[32], variant[64];
+    char use[64];         /* "kernel/weight/shape" that it was compared for; "" where it was not */
+    bool chosen;          /* for that use */
+    double gflops;        /* measured for it; 0: not measured, or so slow that nothing was measured */
+    char refused[192];    /* why the device does not use it at all, in words; "": it may */
+    uint64_t reserved[8]; /* 0 today */
+} dvk_variant_info;
+
+/* The variants of all kernels as the context knows them by now: which ones its sessions chose, which were slower, and
+ * why the others are not used. *count: in, the capacity of `infos`; out, how many entries there are. At most the
+ * capacity is written; infos may be NULL when *count is 0. Errors: INVALID_ARGUMENT. */
+DVK_API dvk_result dvk_context_variants(const dvk_context *context, dvk_variant_info *infos, uint32_t *count,
+                                        dvk_error *error);
 
 #ifdef __cplusplus
 }

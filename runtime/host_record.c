@@ -26,6 +26,10 @@ static dvk_result check(const dvk_session *session, const dvk_record_params *par
     if (session->slots[params->slot].under_way)
         return dvk_fail(error, DVK_ERROR_INVALID_ARGUMENT,
                         "dvk_session_record: slot %u is under way: dvk_session_wait() comes first", params->slot);
+    if (session->binds && !session->slots[params->slot].bound)
+        return dvk_fail(error, DVK_ERROR_INVALID_ARGUMENT,
+                        "dvk_session_record: slot %u has nothing bound yet: dvk_session_bind() comes first",
+                        params->slot);
     if (params->flags & ~(uint32_t)(DVK_RECORD_UPLOAD | DVK_RECORD_READBACK))
         return dvk_fail(error, DVK_ERROR_INVALID_ARGUMENT, "dvk_session_record: unknown bits in flags 0x%x",
                         params->flags);
@@ -57,7 +61,8 @@ dvk_result dvk_session_record(dvk_session *session, const dvk_record_params *par
         if (params->flags & DVK_RECORD_UPLOAD)
             dvk_record_upload(session, slot, commands);
     }
-    dvk_record_ops(&session->recorder, commands, first, last);
+    const dvk_recorder recorder = dvk_slot_recorder(session, slot);
+    dvk_record_ops(&recorder, commands, first, last);
     if (dvk_position_is_end(plan, last) && params->flags & DVK_RECORD_READBACK) {
         dvk_record_readback(session, slot, commands);
         dvk_record_host_reads(session, commands);

@@ -135,7 +135,7 @@ dvk_result dvk_context_import(const dvk_import *import, const dvk_context_params
         return status;
     status = take_device(context, import, params, error);
     if (status == DVK_OK)
-        status = dvk_context_start(context, params->cache_dir, error);
+        status = dvk_context_start(context, params, error);
     if (status != DVK_OK) {
         dvk_context_destroy(&context);
         return status;
