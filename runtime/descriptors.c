@@ -138,6 +138,9 @@ static bool is_image(const dvk_plan *plan) {
 static dvk_result check_source(const dvk_session *session, const dvk_source_binding *source, uint32_t index,
                                dvk_error *error) {
     const uint64_t alignment = session->model->context->limits.minStorageBufferOffsetAlignment;
+    dvk_result status = DVK_CHECK_RESERVED(source, "dvk_session_bind", "source_binding", error);
+    if (status != DVK_OK)
+        return status;
     if (is_image(&session->plan)) {
         if (!source->view)
             return dvk_fail(error, DVK_ERROR_INVALID_ARGUMENT, "dvk_session_bind: source %u has no view", index);
@@ -162,12 +165,14 @@ static dvk_result check_source(const dvk_session *session, const dvk_source_bind
 static dvk_result check(const dvk_session *session, const dvk_bindings *bindings, dvk_error *error) {
     const dvk_plan *plan = &session->plan;
     const uint32_t most = plan->source.table ? plan->batch : 0;
+    dvk_result status = DVK_CHECK_RESERVED(bindings, "dvk_session_bind", "bindings", error);
+    if (status != DVK_OK)
+        return status;
     if (bindings->source_count > most || (most && !bindings->source_count) ||
         (bindings->source_count && !bindings->sources))
         return dvk_fail(error, DVK_ERROR_INVALID_ARGUMENT,
                         "dvk_session_bind: %u sources, and the session takes %u to %u", bindings->source_count,
                         most ? 1 : 0, most);
-    dvk_result status = DVK_OK;
     for (uint32_t i = 0; i < bindings->source_count && status == DVK_OK; i++)
         status = check_source(session, &bindings->sources[i], i, error);
     return status;
