@@ -135,6 +135,11 @@ static void test_reserved(test_host *host) {
         CHECK(dvk_session_create(model, &(dvk_session_params){.source = &source}, &another, &error) ==
               DVK_ERROR_INVALID_ARGUMENT);
         CHECK_MESSAGE(strstr(error.message, "dvk_source_desc.reserved"), "%s", error.message);
+        dvk_target_desc target = {.kind = DVK_TARGET_BUFFER, .output = DVK_OUTPUT_CLS};
+        target.reserved[i] = 1;
+        const dvk_session_params with_target = {.targets = &target, .target_count = 1};
+        CHECK(dvk_session_create(model, &with_target, &another, &error) == DVK_ERROR_INVALID_ARGUMENT);
+        CHECK_MESSAGE(strstr(error.message, "dvk_target_desc.reserved"), "%s", error.message);
     }
     CHECK(!second && !other && !another);
     dvk_session_destroy(&session);
