@@ -504,6 +504,7 @@ typedef enum dvk_colour {
     DVK_COLOUR_LINEAR = 1 /* proportional to light, as rgba16f of a renderer often is: clamped to 0..1 and encoded */
 } dvk_colour;
 
+/* What the pictures of a session are; which ones, dvk_session_bind() says. */
 typedef struct dvk_source_desc {
     dvk_source_kind kind;
     /* IMAGE: the VkFormat of the view, which has to be of type 2D, colour aspect, one level and one layer, of an image
@@ -517,6 +518,7 @@ typedef struct dvk_source_desc {
     /* Buffers: bytes from row to row, a multiple of 4 but for RGB8, and from plane to plane; 0: dense. */
     uint64_t row_pitch, plane_pitch;
     dvk_resize_order order; /* as in dvk_preprocess_params */
+    uint64_t reserved[8];   /* 0 */
 } dvk_source_desc;
 
 /* Where a pass leaves something on the device, for shaders of the host's, without host memory in between. A target has
@@ -535,11 +537,13 @@ typedef enum dvk_target_kind {
                                  that a sampler interpolates between patches and never between columns */
 } dvk_target_kind;
 
+/* How a picture of patches fills a larger image. */
 typedef enum dvk_target_filter {
     DVK_TARGET_NEAREST = 0, /* a block a patch */
     DVK_TARGET_BILINEAR = 1 /* between the patches' centres */
 } dvk_target_filter;
 
+/* One target of a session; which buffer or image that is, dvk_session_bind() says. */
 typedef struct dvk_target_desc {
     dvk_target_kind kind;
     uint32_t image;    /* which of the batch; not BUFFER, which has all */
@@ -553,6 +557,7 @@ typedef struct dvk_target_desc {
     /* PCA: the mean [D] and three directions [3][D] of the host's, as tools that look at many pictures make them; used
      * only during the call. A basis that stays gives colours that stay from frame to frame. */
     const float *mean, *basis;
+    uint64_t reserved[8]; /* 0 */
 } dvk_target_desc;
 
 enum { DVK_MAX_TARGETS = 8 };
@@ -648,6 +653,7 @@ typedef struct dvk_source_binding {
     uint32_t layout; /* IMAGE: its VkImageLayout in the pass, SHADER_READ_ONLY_OPTIMAL or GENERAL; 0: the former */
     uint64_t buffer; /* else: VkBuffer, with VK_BUFFER_USAGE_STORAGE_BUFFER_BIT */
     uint64_t offset; /* of the picture's first byte; a multiple of minStorageBufferOffsetAlignment, as 256 always is */
+    uint64_t reserved[4]; /* 0 */
 } dvk_source_binding;
 
 /* Where a target goes. The same until the passes that write it are done. */
@@ -662,13 +668,16 @@ typedef struct dvk_target_binding {
      * follows on the queue. */
     uint64_t image;
     uint32_t final_layout; /* VkImageLayout, as SHADER_READ_ONLY_OPTIMAL; 0: GENERAL */
+    uint64_t reserved[4];  /* 0 */
 } dvk_target_binding;
 
+/* For dvk_session_bind(). */
 typedef struct dvk_bindings {
     const dvk_source_binding *sources; /* [source_count]: of image 0, 1, ... of the batch */
     uint32_t source_count;             /* 1..batch; the images beyond it repeat the last, and do not count */
     const dvk_target_binding *targets; /* [target_count], in the order of dvk_session_params */
     uint32_t target_count;             /* all of them */
+    uint64_t reserved[8];              /* 0 */
 } dvk_bindings;
 
 /* Says which pictures the passes of a slot read and write from now on, by writing descriptors: nothing is copied, no
@@ -808,6 +817,7 @@ typedef struct dvk_op_profile {
     const char *kernel, *variant; /* "matmul", "matmul_tiled_fp32" */
     uint64_t flops, bytes;        /* arithmetic; the least that must be read and written */
     uint64_t start_ns, ns;        /* from the start of the first one; how long */
+    uint64_t reserved[4];         /* 0 today */
 } dvk_op_profile;
 
 /* Runs the pass once more on the last run's input and times every operation, by the device's clock where it has one.
@@ -825,6 +835,7 @@ DVK_API size_t dvk_session_print_plan(const dvk_session *session, char *text, si
  * Returns and writes as dvk_session_print_plan(). */
 DVK_API size_t dvk_session_print_variants(const dvk_session *session, char *text, size_t size);
 
+/* A variant of a kernel, and what became of it on a device. */
 typedef struct dvk_variant_info {
     char kernel[32], variant[64];
     char use[64];         /* "kernel/weight/shape" that it was compared for; "" where it was not */

@@ -146,6 +146,9 @@ static bool is_image(const dvk_plan *plan) {
 static dvk_result check_source(const dvk_session *session, const dvk_source_binding *source, uint32_t index,
                                dvk_error *error) {
     const uint64_t alignment = session->model->context->limits.minStorageBufferOffsetAlignment;
+    dvk_result status = DVK_CHECK_RESERVED(source, "dvk_session_bind", "source_binding", error);
+    if (status != DVK_OK)
+        return status;
     if (is_image(&session->plan)) {
         if (!source->view)
             return dvk_fail(error, DVK_ERROR_INVALID_ARGUMENT, "dvk_session_bind: source %u has no view", index);
@@ -170,6 +173,9 @@ static dvk_result check_source(const dvk_session *session, const dvk_source_bind
 static dvk_result check_target(const dvk_session *session, const dvk_target_binding *target, uint32_t index,
                                dvk_error *error) {
     const uint64_t alignment = session->model->context->limits.minStorageBufferOffsetAlignment;
+    dvk_result status = DVK_CHECK_RESERVED(target, "dvk_session_bind", "target_binding", error);
+    if (status != DVK_OK)
+        return status;
     if (session->plan.targets[index].desc.kind != DVK_TARGET_BUFFER) {
         if (!target->view)
             return dvk_fail(error, DVK_ERROR_INVALID_ARGUMENT, "dvk_session_bind: target %u has no view", index);
@@ -192,6 +198,9 @@ static dvk_result check_target(const dvk_session *session, const dvk_target_bind
 static dvk_result check(const dvk_session *session, const dvk_bindings *bindings, dvk_error *error) {
     const dvk_plan *plan = &session->plan;
     const uint32_t most = plan->source.table ? plan->batch : 0;
+    dvk_result status = DVK_CHECK_RESERVED(bindings, "dvk_session_bind", "bindings", error);
+    if (status != DVK_OK)
+        return status;
     if (bindings->source_count > most || (most && !bindings->source_count) ||
         (bindings->source_count && !bindings->sources))
         return dvk_fail(error, DVK_ERROR_INVALID_ARGUMENT,
@@ -200,7 +209,6 @@ static dvk_result check(const dvk_session *session, const dvk_bindings *bindings
     if (bindings->target_count != plan->target_count || (bindings->target_count && !bindings->targets))
         return dvk_fail(error, DVK_ERROR_INVALID_ARGUMENT, "dvk_session_bind: %u targets, and the session has %u",
                         bindings->target_count, plan->target_count);
-    dvk_result status = DVK_OK;
     for (uint32_t i = 0; i < bindings->source_count && status == DVK_OK; i++)
         status = check_source(session, &bindings->sources[i], i, error);
     for (uint32_t i = 0; i < bindings->target_count && status == DVK_OK; i++)

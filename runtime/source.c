@@ -250,7 +250,9 @@ dvk_result dvk_source_create(const dvk_allocator *allocator, const dvk_preproces
                              const dvk_source_desc *source, uint32_t request_width, uint32_t request_height,
                              dvk_source *made, dvk_error *error) {
     *made = (dvk_source){.allocator = allocator, .desc = *source, .floats = config->resize_as_float};
-    dvk_result status = check_source(made, error);
+    dvk_result status = DVK_CHECK_RESERVED(source, "dvk_session_create", "source_desc", error);
+    if (status == DVK_OK)
+        status = check_source(made, error);
     if (status != DVK_OK)
         return status;
     if (config->resize_as_float && config->resample == DVK_RESAMPLE_NEAREST)

@@ -30,6 +30,9 @@ bool dvk_target_kernel(dvk_target_kind kind, uint32_t format, dvk_kernel *kernel
 
 static dvk_result check_target(const dvk_target_desc *target, uint32_t index, const dvk_context *context,
                                const dvk_model_info *info, uint32_t batch, dvk_error *error) {
+    dvk_result status = DVK_CHECK_RESERVED(target, "dvk_session_create", "target_desc", error);
+    if (status != DVK_OK)
+        return status;
     dvk_kernel kernel;
     if (target->kind < DVK_TARGET_BUFFER || target->kind > DVK_TARGET_FEATURES || target->filter < DVK_TARGET_NEAREST ||
         target->filter > DVK_TARGET_BILINEAR || (uint32_t)target->output >= DVK_OUTPUT_COUNT)

@@ -126,9 +126,20 @@ static void test_reserved(test_host *host) {
         REFUSED(preprocess_params, dvk_preprocess(model, &params, &image, values, NULL, &error));
         REFUSED(image_params, dvk_image_load("nothing.png", &params, &image, &error));
         REFUSED(image_params, dvk_image_decode("", 0, NULL, &params, &image, &error));
+        REFUSED(bindings, dvk_session_bind(session, 0, &params, &error));
         REFUSED(submit_params, dvk_session_submit(session, &params, &error));
         REFUSED(record_params, dvk_session_record(session, &params, &error));
 #undef REFUSED
+        dvk_source_desc source = {.kind = DVK_SOURCE_RGBA8, .width = 32, .height = 32};
+        source.reserved[i] = 1;
+        CHECK(dvk_session_create(model, &(dvk_session_params){.source = &source}, &another, &error) ==
+              DVK_ERROR_INVALID_ARGUMENT);
+        CHECK_MESSAGE(strstr(error.message, "dvk_source_desc.reserved"), "%s", error.message);
+        dvk_target_desc target = {.kind = DVK_TARGET_BUFFER, .output = DVK_OUTPUT_CLS};
+        target.reserved[i] = 1;
+        const dvk_session_params with_target = {.targets = &target, .target_count = 1};
+        CHECK(dvk_session_create(model, &with_target, &another, &error) == DVK_ERROR_INVALID_ARGUMENT);
+        CHECK_MESSAGE(strstr(error.message, "dvk_target_desc.reserved"), "%s", error.message);
     }
     CHECK(!second && !other && !another);
     dvk_session_destroy(&session);
