@@ -559,6 +559,19 @@ class Pictures(Case):
         self.assertEqual(rgb.count(wanted), 1, "the image's first row is in the picture, unchanged")
         self.assertEqual(picture, self.draw("--attention", "out.png"), "runs agree")
 
+    def test_attention_numbers(self):
+        """A file for each image; softmax rows without the column of the CLS token."""
+        (info,) = self.features("info", "--json")
+        self.run_good("--attention", "maps.npy", self.image, self.image)
+        shape, values = read_npy((self.folder / "maps-0.npy").read_bytes())
+        patches = info["image_size"][0] // info["patch_size"]
+        self.assertEqual(shape, (info["heads"], patches, patches))
+        for head in range(shape[0]):
+            row = values[head * patches * patches:(head + 1) * patches * patches]
+            self.assertTrue(all(value >= 0 for value in row) and 0 < sum(row) < 1, row)
+        self.assertEqual((self.folder / "maps-0.npy").read_bytes(), (self.folder / "maps-1.npy").read_bytes())
+        self.assertEqual(len(list(self.folder.glob("*.npy"))), 2)
+
     def test_attention_size(self):
         small, large = self.draw("--attention", "out.png", "--size", "32"), None
         large = self.draw("--attention", "out.png", "--size", "96x64")
