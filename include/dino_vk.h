@@ -3,7 +3,7 @@
  *
  * The order of things:
  *
- *     dvk_context   a Vulkan device that this library opened
+ *     dvk_context   a Vulkan device: one that this library opened, or the host's own
  *     dvk_model     a checkpoint whose weights lie on that device
  *     dvk_session   the recorded forward pass of one model at one resolution and batch size
  *
@@ -38,8 +38,8 @@ extern "C" {
 #endif
 
 /* Version of this header; dvk_version() is the version of the library that runs. meson reads these three lines. */
-#define DVK_VERSION_MAJOR 0
-#define DVK_VERSION_MINOR 1
+#define DVK_VERSION_MAJOR 1
+#define DVK_VERSION_MINOR 0
 #define DVK_VERSION_PATCH 0
 
 #if defined(_WIN32) && defined(DVK_BUILD_SHARED)
@@ -55,6 +55,7 @@ extern "C" {
 /* Stable values: a release may add codes, never renumber them. */
 typedef enum dvk_result {
     DVK_OK = 0,
+    DVK_TIMEOUT = 1,                 /* no failure: the device is not done yet; no dvk_error is written */
     DVK_ERROR_INVALID_ARGUMENT = -1, /* the caller broke a documented rule */
     DVK_ERROR_OUT_OF_HOST_MEMORY = -2,
     DVK_ERROR_OUT_OF_DEVICE_MEMORY = -3,
@@ -78,8 +79,17 @@ typedef struct dvk_error {
 /* "DVK_ERROR_IO" and the like; never NULL. Any thread. */
 DVK_API const char *dvk_result_name(dvk_result result);
 
-/* "0.1.0". Any thread. */
+/* "1.0.0". Any thread. */
 DVK_API const char *dvk_version(void);
+
+/* Whether the library that runs can serve a program that was compiled with this header, as
+ *
+ *     dvk_check_version(DVK_VERSION_MAJOR, DVK_VERSION_MINOR, &error)
+ *
+ * The major versions must be the same, and the library's minor version at least the header's. A program that is linked
+ * against libdino-vk.so.1 has the first half by the linker; one that uses dlopen() calls this first.
+ * Errors: UNSUPPORTED. Any thread. */
+DVK_API dvk_result dvk_check_version(uint32_t major, uint32_t minor, dvk_error *error);
 
 /* ------------------------------------------------------------------------------------------------ logging */
 
@@ -153,6 +163,8 @@ typedef struct dvk_context_params {
     const dvk_allocator *allocator; /* also of the context's models and sessions; NULL: the C library */
     const void *vulkan_allocator;   /* a VkAllocationCallbacks for every Vulkan call that takes one; copied. NULL: none
                                      */
+    /* Bits of what not to use although the device has it, for comparisons and around a driver's bug. */
+    uint32_t disabled_features;
 } dvk_context_params;
 
 /* Lists the machine's Vulkan devices. *count: in, the capacity of `infos`; out, how many devices there are. At most
@@ -174,6 +186,96 @@ DVK_API const dvk_device_info *dvk_context_device(const dvk_context *context);
 
 /* One line for people: the capability tier in use, as "tier S (software driver)". Lives as long as the context. */
 DVK_API const char *dvk_context_tier(const dvk_context *context);
+
+/* ------------------------------------------------------------------------------------- the host's device */
+
+/* Vulkan as this header speaks of it, so that it needs no vulkan.h and fits every version of it:
+ *   - dispatchable handles (VkInstance, VkPhysicalDevice, VkDevice, VkQueue, VkCommandBuffer) are `void *`;
+ *   - other handles (VkSemaphore, VkFence, VkBuffer, VkImageView, ...) are uint64_t: pass `(uint64_t)handle`;
+ *   - enumerators and flags (VkFormat, VkImageLayout, ...) are uint32_t;
+ *   - functions are dvk_function: pass `(dvk_function)vkGetInstanceProcAddr`. */
+typedef void (*dvk_function)(void);
+
+/* What a device can have beyond Vulkan 1.1, and makes the library faster. None of it is needed. */
+typedef enum dvk_feature {
+    DVK_FEATURE_SUBGROUP_BALLOT = 1 << 0,       /* ballot and basic subgroup operations in compute; nothing to enable */
+    DVK_FEATURE_FP16_STORAGE = 1 << 1,          /* storageBuffer16BitAccess */
+    DVK_FEATURE_FP16_ARITHMETIC = 1 << 2,       /* shaderFloat16 */
+    DVK_FEATURE_SUBGROUP_SIZE_CONTROL = 1 << 3, /* subgroupSizeControl and computeFullSubgroups */
+    DVK_FEATURE_COOPERATIVE_MATRIX = 1 << 4,    /* VK_KHR_cooperative_matrix, with vulkanMemoryModel */
+    DVK_FEATURE_COOPERATIVE_MATRIX_2 = 1 << 5,  /* VK_NV_cooperative_matrix2: all of its features but reductions */
+    DVK_FEATURE_INTEGER_DOT_PRODUCT = 1 << 6,   /* shaderIntegerDotProduct */
+    DVK_FEATURE_TIMELINE_SEMAPHORE = 1 << 7,    /* timelineSemaphore; for dvk_semaphore.value */
+    DVK_FEATURE_INT64 = 1 << 8                  /* shaderInt64 */
+} dvk_feature;
+
+/* A device that the host created and keeps. All handles must outlive the context. What a stock Godot 4, Unity or Unreal
+ * has is enough: nothing beyond Vulkan 1.1 is used unless `features` says that it is enabled. */
+typedef struct dvk_import {
+    dvk_function get_instance_proc_addr; /* a PFN_vkGetInstanceProcAddr; all other functions come through it */
+    void *instance;                      /* VkInstance */
+    uint32_t api_version;                /* VkApplicationInfo::apiVersion of the instance: 1.1 or later */
+    void *physical_device;               /* VkPhysicalDevice */
+    void *device;                        /* VkDevice */
+    void *queue;                         /* VkQueue of a family that computes; NULL: vkGetDeviceQueue gives it */
+    uint32_t queue_family, queue_index;  /* whose queue that is, as given at vkCreateDevice */
+    /* dvk_feature bits that were enabled on `device`, attested; 0: none. Those that the device does not offer, or that
+     * the library was built without, are left alone with a warning in the log. */
+    uint32_t features;
+    /* Called around every vkQueueSubmit on `queue`, from the thread that called the library, never nested. Both, or
+     * NULL where no other thread uses the queue during calls that submit: dvk_model_load, dvk_session_create,
+     * dvk_session_measure, dvk_session_run and dvk_session_submit. */
+    void (*lock_queue)(void *user);
+    void (*unlock_queue)(void *user);
+    void *queue_user;
+    uint64_t pipeline_cache; /* VkPipelineCache of the host, used and never destroyed or saved; 0: one of our own */
+    uint64_t reserved[8];    /* 0 */
+} dvk_import;
+
+/* A context on the host's device. Of the params (may be NULL), `device` and `validation` must be unset: both are the
+ * host's decision. Nothing of the host's is destroyed, and nothing waits for its device or its queue.
+ *
+ *     dvk_import import = {
+ *         .get_instance_proc_addr = (dvk_function)vkGetInstanceProcAddr,
+ *         .instance = instance, .api_version = VK_API_VERSION_1_2,
+ *         .physical_device = physical_device, .device = device,
+ *         .queue = queue, .queue_family = family,
+ *     };
+ *     dvk_context_import(&import, NULL, &context, &error);
+ *
+ * Several contexts may share a device and a queue, from one thread each, if they have lock_queue.
+ * Errors: INVALID_ARGUMENT (the message says which field), UNSUPPORTED (Vulkan 1.0), NO_VULKAN (a function of
+ * Vulkan 1.1 is missing), OUT_OF_*_MEMORY, VULKAN. Any thread. */
+DVK_API dvk_result dvk_context_import(const dvk_import *import, const dvk_context_params *params, dvk_context **context,
+                                      dvk_error *error);
+
+/* What a host may turn on when it creates its device, to make the library faster. */
+typedef struct dvk_device_advice {
+    uint32_t features; /* dvk_feature bits to attest in dvk_import once all of this is enabled */
+    uint32_t extension_count;
+    const char *extensions[16]; /* for ppEnabledExtensionNames; static strings */
+    /* Feature structures for VkDeviceCreateInfo::pNext, linked, the last one's pNext NULL; NULL: none is needed. They
+     * lie in `storage`, so the advice must stay where it is until the device is created. VkPhysicalDeviceFeatures2 may
+     * be among them, and then pEnabledFeatures must be NULL. A host that has such structures of its own sets in them
+     * what dvk_feature names for each bit, and leaves this chain alone. */
+    const void *chain;
+    uint64_t storage[128];
+} dvk_device_advice;
+
+/* Looks at a physical device of the host's instance. `wanted`: the dvk_feature bits that the host is willing to enable;
+ * UINT32_MAX for all. Needs of the import only get_instance_proc_addr, instance, api_version and physical_device.
+ *
+ *     static dvk_device_advice advice;
+ *     dvk_advise_device(&import, UINT32_MAX, &advice, &error);
+ *     device_info.pNext = advice.chain;
+ *     device_info.enabledExtensionCount = advice.extension_count;
+ *     device_info.ppEnabledExtensionNames = advice.extensions;
+ *     vkCreateDevice(physical_device, &device_info, NULL, &device);
+ *     import.features = advice.features;
+ *
+ * Errors: INVALID_ARGUMENT, UNSUPPORTED (Vulkan 1.0), NO_VULKAN, OUT_OF_HOST_MEMORY, VULKAN. Any thread. */
+DVK_API dvk_result dvk_advise_device(const dvk_import *import, uint32_t wanted, dvk_device_advice *advice,
+                                     dvk_error *error);
 
 /* ------------------------------------------------------------------------------------------------- images */
 
@@ -346,7 +448,19 @@ typedef struct dvk_session_params {
      * device's other users get their turns. 0: 200 ms on GPUs, one part on software drivers, which have no watchdog.
      * UINT32_MAX: one part. The parts' bits are those of the whole. */
     uint32_t submit_budget_ms;
+    /* How many passes may be under way at a time, each in a slot of its own with its own input and output; 0 = 1, at
+     * most DVK_MAX_SLOTS. They run one after the other on the device: slots let the host prepare the next pass and read
+     * the last one meanwhile. */
+    uint32_t in_flight;
 } dvk_session_params;
+
+enum { DVK_MAX_SLOTS = 16, DVK_MAX_SEMAPHORES = 8 };
+
+/* A place in a pass, between two workgroups: all before it is done, and workgroup `group` of dispatch `op` is next. The
+ * start is {0, 0}; dvk_session_info.end is the end. */
+typedef struct dvk_position {
+    uint32_t op, group;
+} dvk_position;
 
 typedef struct dvk_session_info {
     uint32_t batch, width, height;
@@ -357,6 +471,8 @@ typedef struct dvk_session_info {
     uint64_t flops;                   /* of one pass, a multiply-add counted as two */
     uint64_t device_bytes;            /* device memory of this session, weights not counted */
     uint64_t host_bytes;              /* of which mapped for input and output */
+    uint32_t slots;                   /* in_flight as it is */
+    dvk_position end;                 /* of the pass */
     double prepare_ms;                /* creating pipelines, memory and the recording */
 } dvk_session_info;
 
@@ -381,14 +497,16 @@ DVK_API dvk_result dvk_model_estimate(const dvk_model *model, const dvk_session_
 DVK_API dvk_result dvk_session_create(dvk_model *model, const dvk_session_params *params, dvk_session **session,
                                       dvk_error *error);
 
+/* Waits for what dvk_session_submit() has under way, and for nothing else: command buffers of the host that use the
+ * session must be done by then. */
 DVK_API void dvk_session_destroy(dvk_session **session);
 
 /* Valid until the session is destroyed. */
 DVK_API const dvk_session_info *dvk_session_get_info(const dvk_session *session);
 
 /* Runs the recorded pass on `count` (1..batch) images and waits for it. pixel_values: [count][3][height][width].
- * Replays of the same input give the same bits. Errors: INVALID_ARGUMENT, DEVICE_LOST, INCOMPLETE,
- * VULKAN. */
+ * Replays of the same input give the same bits. Uses slot 0, which must not be under way: else DVK_TIMEOUT, and nothing
+ * is done. Errors: INVALID_ARGUMENT, DEVICE_LOST, INCOMPLETE, VULKAN. */
 DVK_API dvk_result dvk_session_run(dvk_session *session, const float *pixel_values, uint32_t count, dvk_error *error);
 
 /* The shape of one image's output: writes up to 2 extents, returns how many (0: the session does not compute it). */
@@ -398,6 +516,122 @@ DVK_API uint32_t dvk_session_shape(const dvk_session *session, dvk_output output
  * Errors: INVALID_ARGUMENT (output not asked for, index out of range, capacity too small, nothing was run). */
 DVK_API dvk_result dvk_session_read(const dvk_session *session, dvk_output output, uint32_t index, float *values,
                                     size_t capacity, dvk_error *error);
+
+/* ------------------------------------------------------------------------------------- passes under way */
+
+/* Submitting without waiting. Each pass under way has a slot, 0 .. in_flight - 1:
+ *
+ *     dvk_session_write(session, slot, pixel_values, count, &error);
+ *     dvk_session_submit(session, &(dvk_submit_params){.slot = slot}, &error);
+ *     ... other work; dvk_session_wait(session, slot, 0, &error) == DVK_TIMEOUT while the device is not done ...
+ *     dvk_session_wait(session, slot, UINT64_MAX, &error);
+ *     dvk_session_read_slot(session, slot, DVK_OUTPUT_CLS, 0, values, capacity, &error);
+ *
+ * dvk_session_run() and dvk_session_read() are this with slot 0. */
+
+/* Copies the pixels of `count` (1..batch) images, [count][3][height][width], to the slot's input, where they stay until
+ * the next write. They have left pixel_values when this returns.
+ * DVK_TIMEOUT: the slot is under way, nothing is written. Errors: INVALID_ARGUMENT, DEVICE_LOST, VULKAN. */
+DVK_API dvk_result dvk_session_write(dvk_session *session, uint32_t slot, const float *pixel_values, uint32_t count,
+                                     dvk_error *error);
+
+/* A semaphore of the host's. */
+typedef struct dvk_semaphore {
+    uint64_t handle; /* VkSemaphore */
+    uint64_t value;  /* 0: a binary one. Else a timeline semaphore's, with DVK_FEATURE_TIMELINE_SEMAPHORE attested */
+} dvk_semaphore;
+
+typedef struct dvk_submit_params {
+    uint32_t slot;
+    uint32_t wait_count, signal_count; /* at most DVK_MAX_SEMAPHORES each */
+    const dvk_semaphore *wait;         /* the pass begins after them; NULL if wait_count is 0 */
+    const dvk_semaphore *signal;       /* after the pass, its outputs available to whoever waits for them */
+    uint64_t fence;                    /* VkFence of the host, unsignalled: signalled after the pass, too; 0: none */
+    uint64_t reserved[4];              /* 0 */
+} dvk_submit_params;
+
+/* Submits the pass on the slot's input and returns at once; allocates nothing. params may be NULL. On a failure nothing
+ * is under way, and no semaphore may be relied on.
+ * DVK_TIMEOUT: the slot is under way, nothing is submitted. Errors: INVALID_ARGUMENT, DEVICE_LOST, OUT_OF_*_MEMORY,
+ * VULKAN. */
+DVK_API dvk_result dvk_session_submit(dvk_session *session, const dvk_submit_params *params, dvk_error *error);
+
+/* Waits up to timeout_ns nanoseconds for the slot's pass; 0 only asks, UINT64_MAX waits for ever. Then the outputs can
+ * be read. DVK_OK where nothing is under way. DVK_TIMEOUT: not done yet. Errors: INVALID_ARGUMENT, DEVICE_LOST,
+ * INCOMPLETE, VULKAN. */
+DVK_API dvk_result dvk_session_wait(dvk_session *session, uint32_t slot, uint64_t timeout_ns, dvk_error *error);
+
+/* dvk_session_read() of any slot: of the last pass that was waited for, or that the host recorded with
+ * DVK_RECORD_READBACK and knows to be done. */
+DVK_API dvk_result dvk_session_read_slot(const dvk_session *session, uint32_t slot, dvk_output output, uint32_t index,
+                                         float *values, size_t capacity, dvk_error *error);
+
+/* ------------------------------------------------------------------- in the host's command buffer */
+
+typedef enum dvk_record_flags {
+    DVK_RECORD_UPLOAD =
+        1 << 0, /* at the start of the pass, take the input from what dvk_session_write() put in the slot */
+    DVK_RECORD_READBACK = 1 << 1 /* at its end, copy the outputs to where dvk_session_read_slot() finds them */
+} dvk_record_flags;
+
+typedef struct dvk_record_params {
+    void *command_buffer; /* VkCommandBuffer, recording, primary or secondary, outside a render pass, of a pool of the
+                             import's queue family */
+    uint32_t slot;        /* whose input and output */
+    uint32_t flags;       /* dvk_record_flags */
+    uint32_t count;       /* images that count, for dvk_session_read_slot(); 0: all of the batch */
+    dvk_position first, last; /* the range to record; last {0, 0}: to the end */
+    uint64_t reserved[4];     /* 0 */
+} dvk_record_params;
+
+/* Records the pass, or a range of it, into the host's command buffer. Submits nothing, allocates nothing, waits for
+ * nothing; it may be called again and again, and a command buffer that holds it may be submitted again and again.
+ *
+ * Ranges of a pass must be executed on one queue in the order of their positions, each once, with no other pass of the
+ * session in between; they may be in one command buffer or in many, submitted at any time. The bits are those of the
+ * whole.
+ *
+ * State: the pipeline, descriptor set 0 and the push constants of the compute bind point are undefined after it;
+ * nothing else is touched.
+ *
+ * Synchronisation: every range begins with a barrier that makes it follow all earlier passes and ranges on the queue.
+ *     before    with DVK_RECORD_UPLOAD nothing: dvk_session_write() before the submission is enough
+ *     after     outputs on the device were written by VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT, VK_ACCESS_SHADER_WRITE_BIT
+ *     after DVK_RECORD_READBACK    they are available to the host once a fence of the submission has signalled
+ *
+ * The host's command buffers must be done before the slot is written, submitted, or the session destroyed.
+ * Errors: INVALID_ARGUMENT (a position out of range or order, an undeclared flag, a slot that does not exist). */
+DVK_API dvk_result dvk_session_record(dvk_session *session, const dvk_record_params *params, dvk_error *error);
+
+/* How far a pass gets from `from` within budget_us microseconds of device time, by the op costs that were measured or,
+ * before that, estimated; at least one workgroup further, so that a loop over it ends:
+ *
+ *     dvk_position at = {0, 0}, end = dvk_session_get_info(session)->end;
+ *     while (at.op < end.op) { // one turn a frame
+ *         dvk_position next = dvk_session_slice(session, at, 4000);
+ *         dvk_session_record(session, &(dvk_record_params){.command_buffer = commands, .first = at, .last = next},
+ * &error); at = next;
+ *     }
+ *
+ * From the end or beyond, the end. */
+DVK_API dvk_position dvk_session_slice(const dvk_session *session, dvk_position from, uint32_t budget_us);
+
+/* ------------------------------------------------------------------------------------------- for people */
+
+/* What one operation of a pass took; strings live as long as the session. */
+typedef struct dvk_op_profile {
+    const char *label;            /* "layer 3 intermediate" */
+    const char *kernel, *variant; /* "matmul", "matmul_tiled_fp32" */
+    uint64_t flops, bytes;        /* arithmetic; the least that must be read and written */
+    uint64_t start_ns, ns;        /* from the start of the first one; how long */
+} dvk_op_profile;
+
+/* Runs the pass once more on the last run's input and times every operation, by the device's clock where it has one.
+ * Operations that could overlap wait for each other, so the sum is a little more than a run takes. From now on the
+ * session's submissions are cut by these times: profile after a first run, because drivers compile late. ops may be
+ * NULL when capacity is 0; dvk_session_info.dispatches says how many there are. Slot 0 and its outputs stay as they
+ * were. DVK_TIMEOUT: a slot is under way. Errors: as dvk_session_run(). */
+DVK_API dvk_result dvk_session_profile(dvk_session *session, dvk_op_profile *ops, uint32_t capacity, dvk_error *error);
 
 /* The plan, as text for people: one line an op with kernel, variant, grid, work and buffers. Writes at most `size`
  * bytes with the NUL and returns the length the whole text has, as snprintf does. text may be NULL when size is 0. */

@@ -22,32 +22,32 @@ enum {
 };
 
 /* `key`: a number, or a list of two: height, width. */
-static dvk_result get_pair(const json_t *object, const char *key, uint32_t maximum, const char *path, uint32_t *height,
-                           uint32_t *width, dvk_error *error) {
-    const json_t *item = json_object_get(object, key);
+static dvk_result get_pair(const dvk_json *object, const char *key, uint32_t maximum, const char *path,
+                           uint32_t *height, uint32_t *width, dvk_error *error) {
+    const dvk_json *item = dvk_json_get(object, key);
     if (!item)
         return DVK_OK;
-    if (!json_is_array(item)) {
+    if (!dvk_json_is(item, DVK_JSON_LIST)) {
         dvk_result result = dvk_json_to_uint(item, key, 1, maximum, path, height, error);
         if (result == DVK_OK)
             *width = *height;
         return result;
     }
-    if (json_array_size(item) != 2)
-        return dvk_fail(error, DVK_ERROR_BAD_FILE, "%s: \"%s\" must be a number or a list of two, found a list of %zu",
-                        path, key, json_array_size(item));
-    dvk_result result = dvk_json_to_uint(json_array_get(item, 0), key, 1, maximum, path, height, error);
+    if (dvk_json_count(item) != 2)
+        return dvk_fail(error, DVK_ERROR_BAD_FILE, "%s: \"%s\" must be a number or a list of two, found a list of %u",
+                        path, key, dvk_json_count(item));
+    dvk_result result = dvk_json_to_uint(dvk_json_item(item, 0), key, 1, maximum, path, height, error);
     if (result == DVK_OK)
-        result = dvk_json_to_uint(json_array_get(item, 1), key, 1, maximum, path, width, error);
+        result = dvk_json_to_uint(dvk_json_item(item, 1), key, 1, maximum, path, width, error);
     return result;
 }
 
-static dvk_result read_family(const json_t *root, const char *path, dvk_vit_config *config, dvk_error *error) {
-    const json_t *type = json_object_get(root, "model_type");
-    if (!json_is_string(type))
+static dvk_result read_family(const dvk_json *root, const char *path, dvk_vit_config *config, dvk_error *error) {
+    const dvk_json *type = dvk_json_get(root, "model_type");
+    if (!dvk_json_is(type, DVK_JSON_STRING))
         return dvk_fail(error, DVK_ERROR_BAD_FILE, "%s: \"model_type\" must be a string such as \"vit\", found %s",
                         path, dvk_json_type_name(type));
-    config->family = dvk_architecture_find(json_string_value(type));
+    config->family = dvk_architecture_find(dvk_json_text(type));
     if (config->family)
         return DVK_OK;
     char known[256] = "";
@@ -56,20 +56,21 @@ static dvk_result read_family(const json_t *root, const char *path, dvk_vit_conf
         snprintf(known + length, sizeof(known) - length, "%s%s", i ? ", " : "", dvk_architectures[i].model_type);
     }
     return dvk_fail(error, DVK_ERROR_UNSUPPORTED, "%s: \"model_type\" is \"%s\", this version runs %s", path,
-                    dvk_quote(json_string_value(type)).text, known);
+                    dvk_quote(dvk_json_text(type)).text, known);
 }
 
-static dvk_result read_class(const json_t *root, const char *path, dvk_vit_config *config, dvk_error *error) {
+static dvk_result read_class(const dvk_json *root, const char *path, dvk_vit_config *config, dvk_error *error) {
     const dvk_model_class *classes = config->family->classes;
     const size_t limit = sizeof(config->family->classes) / sizeof(classes[0]);
-    const json_t *names = json_object_get(root, "architectures");
+    const dvk_json *names = dvk_json_get(root, "architectures");
     const char *name = classes[0].name;
-    if (names && !json_is_null(names)) {
-        const json_t *first = json_array_get(names, 0);
-        if (!json_is_string(first))
+    if (names && !dvk_json_is(names, DVK_JSON_NULL)) {
+        const dvk_json *first = dvk_json_item(names, 0);
+        if (!dvk_json_is(first, DVK_JSON_STRING))
             return dvk_fail(error, DVK_ERROR_BAD_FILE, "%s: \"architectures\" must be a list of strings, found %s",
-                            path, json_is_array(names) ? "something else in it" : dvk_json_type_name(names));
-        name = json_string_value(first);
+                            path,
+                            dvk_json_is(names, DVK_JSON_LIST) ? "something else in it" : dvk_json_type_name(names));
+        name = dvk_json_text(first);
     }
     char expected[256] = "";
     for (size_t i = 0; i < limit && classes[i].name; i++) {
@@ -85,7 +86,7 @@ static dvk_result read_class(const json_t *root, const char *path, dvk_vit_confi
                     dvk_quote(name).text, expected);
 }
 
-static dvk_result read_activation(const json_t *root, const char *path, dvk_vit_config *config, dvk_error *error) {
+static dvk_result read_activation(const dvk_json *root, const char *path, dvk_vit_config *config, dvk_error *error) {
     static const struct {
         const char *name;
         dvk_activation activation;
@@ -97,22 +98,22 @@ static dvk_result read_activation(const json_t *root, const char *path, dvk_vit_
         {"silu", DVK_ACTIVATION_SILU},
         {"swish", DVK_ACTIVATION_SILU},
     };
-    const json_t *item = json_object_get(root, "hidden_act");
+    const dvk_json *item = dvk_json_get(root, "hidden_act");
     config->activation = config->family->defaults.activation;
     if (!item)
         return DVK_OK;
-    if (!json_is_string(item))
+    if (!dvk_json_is(item, DVK_JSON_STRING))
         return dvk_fail(error, DVK_ERROR_BAD_FILE, "%s: \"hidden_act\" must be a string, found %s", path,
                         dvk_json_type_name(item));
     for (size_t i = 0; i < sizeof(activations) / sizeof(activations[0]); i++)
-        if (!strcmp(json_string_value(item), activations[i].name)) {
+        if (!strcmp(dvk_json_text(item), activations[i].name)) {
             config->activation = activations[i].activation;
             return DVK_OK;
         }
     return dvk_fail(error, DVK_ERROR_UNSUPPORTED,
                     "%s: \"hidden_act\" is \"%s\", only gelu, gelu_new, gelu_pytorch_tanh, quick_gelu and silu can be "
                     "computed",
-                    path, dvk_quote(json_string_value(item)).text);
+                    path, dvk_quote(dvk_json_text(item)).text);
 }
 
 /* Limits between values: what the kernels need, and what a transformer is. */
@@ -132,7 +133,7 @@ static dvk_result check_widths(const char *path, dvk_vit_config *config, dvk_err
     return DVK_OK;
 }
 
-static dvk_result read_geometry(const json_t *root, const char *path, dvk_vit_config *config, dvk_error *error) {
+static dvk_result read_geometry(const dvk_json *root, const char *path, dvk_vit_config *config, dvk_error *error) {
     uint32_t channels = 3, patch_width = config->family->defaults.patch_size;
     config->patch_size = patch_width;
     config->image_width = config->image_height = 224;
@@ -163,7 +164,7 @@ static dvk_result read_geometry(const json_t *root, const char *path, dvk_vit_co
 }
 
 /* Whether the MLP is gated, and how wide it is. */
-static dvk_result read_mlp(const json_t *root, const char *path, dvk_vit_config *config, dvk_error *error) {
+static dvk_result read_mlp(const dvk_json *root, const char *path, dvk_vit_config *config, dvk_error *error) {
     const dvk_architecture *family = config->family;
     dvk_result result = read_activation(root, path, config, error);
     if (result == DVK_OK && family->gated_key)
@@ -193,13 +194,13 @@ static dvk_result read_mlp(const json_t *root, const char *path, dvk_vit_config 
     return DVK_OK;
 }
 
-static dvk_result read_bias(const json_t *root, const char *key, bool fallback, const char *path, bool *value,
+static dvk_result read_bias(const dvk_json *root, const char *key, bool fallback, const char *path, bool *value,
                             dvk_error *error) {
     *value = fallback;
     return key ? dvk_json_get_bool(root, key, path, value, error) : DVK_OK;
 }
 
-static dvk_result read_biases(const json_t *root, const char *path, dvk_vit_config *config, dvk_error *error) {
+static dvk_result read_biases(const dvk_json *root, const char *path, dvk_vit_config *config, dvk_error *error) {
     const dvk_bias_keys *keys = &config->family->biases;
     bool key_bias = !config->family->defaults.no_key_bias;
     dvk_result result = read_bias(root, keys->query, true, path, &config->query_bias, error);
@@ -214,7 +215,7 @@ static dvk_result read_biases(const json_t *root, const char *path, dvk_vit_conf
     return result;
 }
 
-static dvk_result read_tokens(const json_t *root, const char *path, dvk_vit_config *config, dvk_error *error) {
+static dvk_result read_tokens(const dvk_json *root, const char *path, dvk_vit_config *config, dvk_error *error) {
     const dvk_architecture *family = config->family;
     if (family->registers) {
         config->registers = family->defaults.registers;
@@ -227,46 +228,47 @@ static dvk_result read_tokens(const json_t *root, const char *path, dvk_vit_conf
     if (family->position_kind != DVK_POSITIONS_ROTARY)
         return DVK_OK;
     /* transformers 5 writes {"rope_parameters": {"rope_theta": ...}}, before that it was a key of its own. */
-    const json_t *nested = json_object_get(root, "rope_parameters");
+    const dvk_json *nested = dvk_json_get(root, "rope_parameters");
     config->rope_theta = 100;
     if (config->head_dim % 8)
         return dvk_fail(error, DVK_ERROR_UNSUPPORTED,
                         "%s: attention heads have %u channels, rotary positions need a multiple of 8", path,
                         config->head_dim);
-    return dvk_json_get_double(json_is_object(nested) ? nested : root, "rope_theta", 1.0, 1e9, path,
+    return dvk_json_get_double(dvk_json_is(nested, DVK_JSON_OBJECT) ? nested : root, "rope_theta", 1.0, 1e9, path,
                                &config->rope_theta, error);
 }
 
-static dvk_result check_pooler(const json_t *root, const char *path, dvk_error *error) {
-    const json_t *item = json_object_get(root, "pooler_act");
-    if (json_is_string(item) && strcmp(json_string_value(item), "tanh"))
+static dvk_result check_pooler(const dvk_json *root, const char *path, dvk_error *error) {
+    const dvk_json *item = dvk_json_get(root, "pooler_act");
+    if (dvk_json_is(item, DVK_JSON_STRING) && strcmp(dvk_json_text(item), "tanh"))
         return dvk_fail(error, DVK_ERROR_UNSUPPORTED, "%s: \"pooler_act\" is \"%s\", only tanh can be computed", path,
-                        dvk_quote(json_string_value(item)).text);
+                        dvk_quote(dvk_json_text(item)).text);
     return DVK_OK;
 }
 
 /* "id2label": {"0": "tench", ...} as one block: the pointers, then the texts. */
-static dvk_result read_labels(const dvk_allocator *allocator, const json_t *root, const char *path,
+static dvk_result read_labels(const dvk_allocator *allocator, const dvk_json *root, const char *path,
                               dvk_vit_config *config, dvk_error *error) {
-    const json_t *map = json_object_get(root, "id2label");
+    const dvk_json *map = dvk_json_get(root, "id2label");
     config->label_count = 2; /* as transformers assumes */
-    if (!json_is_object(map))
+    if (!dvk_json_is(map, DVK_JSON_OBJECT))
         return dvk_json_get_uint(root, "num_labels", 1, MAX_LABELS, path, &config->label_count, error);
-    size_t count = json_object_size(map), bytes = count * sizeof(char *);
+    const uint32_t count = dvk_json_count(map);
+    size_t bytes = count * sizeof(char *);
     if (count < 1 || count > MAX_LABELS)
-        return dvk_fail(error, DVK_ERROR_BAD_FILE, "%s: \"id2label\" has %zu labels, expected 1 to %d", path, count,
+        return dvk_fail(error, DVK_ERROR_BAD_FILE, "%s: \"id2label\" has %u labels, expected 1 to %d", path, count,
                         MAX_LABELS);
-    config->label_count = (uint32_t)count;
+    config->label_count = count;
     for (uint32_t i = 0; i < count; i++) {
         char key[16];
         snprintf(key, sizeof(key), "%u", i);
-        const json_t *label = json_object_get(map, key);
-        if (!json_is_string(label))
+        const dvk_json *label = dvk_json_get(map, key);
+        if (!dvk_json_is(label, DVK_JSON_STRING))
             return dvk_fail(error, DVK_ERROR_BAD_FILE,
-                            "%s: \"id2label\" must name the labels \"0\" to \"%zu\", found "
+                            "%s: \"id2label\" must name the labels \"0\" to \"%u\", found "
                             "%s at \"%s\"",
                             path, count - 1, dvk_json_type_name(label), key);
-        bytes += json_string_length(label) + 1;
+        bytes += strlen(label->text) + 1;
     }
     config->labels = dvk_allocate(allocator, bytes);
     if (!config->labels)
@@ -275,16 +277,16 @@ static dvk_result read_labels(const dvk_allocator *allocator, const json_t *root
     for (uint32_t i = 0; i < count; i++) {
         char key[16];
         snprintf(key, sizeof(key), "%u", i);
-        const json_t *label = json_object_get(map, key);
-        size_t size = json_string_length(label) + 1;
-        memcpy(text, json_string_value(label), size);
+        const char *label = dvk_json_get(map, key)->text;
+        size_t size = strlen(label) + 1;
+        memcpy(text, label, size);
         config->labels[i] = text;
         text += size;
     }
     return DVK_OK;
 }
 
-static dvk_result read_head(const dvk_allocator *allocator, const json_t *root, const char *path,
+static dvk_result read_head(const dvk_allocator *allocator, const dvk_json *root, const char *path,
                             dvk_vit_config *config, dvk_error *error) {
     if (config->head == DVK_HEAD_NONE)
         return DVK_OK;
@@ -295,7 +297,7 @@ static dvk_result read_head(const dvk_allocator *allocator, const json_t *root, 
 }
 
 /* What describes the encoder itself. */
-static dvk_result read_encoder(const json_t *root, const char *path, dvk_vit_config *config, dvk_error *error) {
+static dvk_result read_encoder(const dvk_json *root, const char *path, dvk_vit_config *config, dvk_error *error) {
     const dvk_config_defaults *defaults = &config->family->defaults;
     double epsilon = defaults->layer_norm_eps;
     config->hidden_size = defaults->hidden_size;
@@ -325,7 +327,7 @@ static dvk_result read_encoder(const json_t *root, const char *path, dvk_vit_con
     return result;
 }
 
-static dvk_result read_config(const dvk_allocator *allocator, const json_t *root, const char *path,
+static dvk_result read_config(const dvk_allocator *allocator, const dvk_json *root, const char *path,
                               dvk_vit_config *config, dvk_error *error) {
     dvk_result result = read_family(root, path, config, error);
     if (result == DVK_OK)
@@ -333,8 +335,8 @@ static dvk_result read_config(const dvk_allocator *allocator, const json_t *root
     if (result != DVK_OK)
         return result;
     const char *nested = config->family->nested;
-    const json_t *encoder = nested ? json_object_get(root, nested) : root;
-    if (!json_is_object(encoder))
+    const dvk_json *encoder = nested ? dvk_json_get(root, nested) : root;
+    if (!dvk_json_is(encoder, DVK_JSON_OBJECT))
         return dvk_fail(error, DVK_ERROR_BAD_FILE, "%s: \"%s\" must be an object, found %s", path, nested,
                         dvk_json_type_name(encoder));
     result = read_encoder(encoder, path, config, error);
@@ -345,13 +347,13 @@ static dvk_result read_config(const dvk_allocator *allocator, const json_t *root
 
 dvk_result dvk_config_parse(const dvk_allocator *allocator, const void *bytes, size_t size, const char *path,
                             dvk_vit_config *config, dvk_error *error) {
-    json_t *root = NULL;
+    dvk_json *root = NULL;
     dvk_vit_config parsed = {0};
     dvk_result result = dvk_json_parse_object(allocator, bytes, size, path, &root, error);
     if (result != DVK_OK)
         return result;
     result = read_config(allocator, root, path, &parsed, error);
-    json_decref(root);
+    dvk_release(allocator, root);
     if (result == DVK_OK)
         *config = parsed;
     else

@@ -14,6 +14,16 @@ const char *dvk_version(void) {
 #undef TEXT_
 }
 
+dvk_result dvk_check_version(uint32_t major, uint32_t minor, dvk_error *error) {
+    if (major == DVK_VERSION_MAJOR && minor <= DVK_VERSION_MINOR)
+        return DVK_OK;
+    return dvk_fail(error, DVK_ERROR_UNSUPPORTED,
+                    "the program was compiled with dino_vk.h of version %u.%u, and the library that runs is %s: %s",
+                    major, minor, dvk_version(),
+                    major == DVK_VERSION_MAJOR ? "update the library"
+                                               : "compile the program with the library's header");
+}
+
 static dvk_result pick_device(dvk_context *context, const char *request, dvk_error *error) {
     VkPhysicalDevice *devices;
     uint32_t count, chosen = 0;
@@ -25,9 +35,10 @@ static dvk_result pick_device(dvk_context *context, const char *request, dvk_err
         dvk_release(&context->allocator, devices);
         return dvk_fail_memory(error, count * sizeof(*infos));
     }
-    for (uint32_t i = 0; i < count; i++)
-        dvk_describe_device(&context->instance, devices[i], i, &infos[i]);
-    status = dvk_choose_device(infos, count, request, &chosen, error);
+    for (uint32_t i = 0; i < count && status == DVK_OK; i++)
+        status = dvk_describe_device(&context->instance, devices[i], i, &infos[i], error);
+    if (status == DVK_OK)
+        status = dvk_choose_device(infos, count, request, &chosen, error);
     if (status == DVK_OK) {
         context->physical_device = devices[chosen];
         context->info = infos[chosen];
@@ -49,16 +60,18 @@ static void query_device(dvk_context *context) {
     context->driver_version = properties.properties.driverVersion;
     context->max_allocation = maintenance.maxMemoryAllocationSize;
     memcpy(context->driver_uuid, id.driverUUID, sizeof(context->driver_uuid));
-    context->queue_family = dvk_find_queue_family(&context->instance, context->physical_device);
+    context->timestamp_bits = dvk_timestamp_bits(&context->instance, context->physical_device, context->queue_family);
     context->device_class = context->info.type == DVK_DEVICE_CPU ? DVK_CLASS_SOFTWARE : DVK_CLASS_GPU;
     snprintf(context->tier, sizeof(context->tier), "%s",
              context->device_class == DVK_CLASS_SOFTWARE ? "tier S (software driver, barrier-free kernels)"
                                                          : "tier 0 (Vulkan 1.1, no optional feature)");
 }
 
-/* Every variant of today gets by without an optional feature, so none is turned on. */
 static dvk_result create_device(dvk_context *context, dvk_error *error) {
+    dvk_feature_request features;
+    dvk_request_features(context->features.bits, &features);
     const float priority = 1.0f;
+    context->queue_family = dvk_find_queue_family(&context->instance, context->physical_device);
     VkDeviceQueueCreateInfo queue = {
         .sType = VK_STRUCTURE_TYPE_DEVICE_QUEUE_CREATE_INFO,
         .queueFamilyIndex = context->queue_family,
@@ -67,8 +80,11 @@ static dvk_result create_device(dvk_context *context, dvk_error *error) {
     };
     VkDeviceCreateInfo info = {
         .sType = VK_STRUCTURE_TYPE_DEVICE_CREATE_INFO,
+        .pNext = features.chain,
         .queueCreateInfoCount = 1,
         .pQueueCreateInfos = &queue,
+        .enabledExtensionCount = features.extension_count,
+        .ppEnabledExtensionNames = features.extensions,
     };
     dvk_result status =
         dvk_check_vulkan(context->instance.vk.vkCreateDevice(context->physical_device, &info, context->vulkan_allocator,
@@ -78,22 +94,12 @@ static dvk_result create_device(dvk_context *context, dvk_error *error) {
         return status;
     dvk_load_device_table(&context->vk, context->instance.vk.vkGetDeviceProcAddr, context->device);
     context->vk.vkGetDeviceQueue(context->device, context->queue_family, 0, &context->queue);
-    VkCommandPoolCreateInfo pool = {
-        .sType = VK_STRUCTURE_TYPE_COMMAND_POOL_CREATE_INFO,
-        .queueFamilyIndex = context->queue_family,
-    };
-    return dvk_check_vulkan(
-        context->vk.vkCreateCommandPool(context->device, &pool, context->vulkan_allocator, &context->command_pool),
-        "vkCreateCommandPool", error);
+    return DVK_OK;
 }
 
-dvk_result dvk_context_create(const dvk_context_params *params, dvk_context **context_out, dvk_error *error) {
-    static const dvk_context_params defaults;
-    if (!context_out)
-        return dvk_fail(error, DVK_ERROR_INVALID_ARGUMENT, "dvk_context_create: context is NULL");
-    if (!params)
-        params = &defaults;
-    dvk_result status = dvk_check_allocator(params->allocator, "dvk_context_create", error);
+dvk_result dvk_context_allocate(const dvk_context_params *params, const char *function, dvk_context **context_out,
+                                dvk_error *error) {
+    dvk_result status = dvk_check_allocator(params->allocator, function, error);
     if (status != DVK_OK)
         return status;
     dvk_context *context = dvk_allocate_zeroed(params->allocator, 1, sizeof(*context));
@@ -106,22 +112,55 @@ dvk_result dvk_context_create(const dvk_context_params *params, dvk_context **co
         context->vulkan_allocator = &context->vulkan_callbacks;
     }
     context->log = (dvk_log){params->log, params->log_user, params->log_level};
+    context->instance.allocator = &context->allocator;
+    context->instance.vulkan_allocator = context->vulkan_allocator;
+    *context_out = context;
+    return DVK_OK;
+}
+
+dvk_result dvk_context_start(dvk_context *context, const char *cache_dir, dvk_error *error) {
+    query_device(context);
+    VkCommandPoolCreateInfo pool = {
+        .sType = VK_STRUCTURE_TYPE_COMMAND_POOL_CREATE_INFO,
+        .queueFamilyIndex = context->queue_family,
+    };
+    dvk_result status = dvk_check_vulkan(
+        context->vk.vkCreateCommandPool(context->device, &pool, context->vulkan_allocator, &context->command_pool),
+        "vkCreateCommandPool", error);
+    if (status == DVK_OK && !context->host_pipeline_cache)
+        status = dvk_pipeline_cache_open(context, cache_dir, error);
+    if (status == DVK_OK)
+        dvk_log_message(&context->log, DVK_LOG_INFO, "device %u: %s, %s; %s", context->info.index, context->info.name,
+                        context->info.driver, context->tier);
+    return status;
+}
+
+dvk_result dvk_context_create(const dvk_context_params *params, dvk_context **context_out, dvk_error *error) {
+    static const dvk_context_params defaults;
+    if (!context_out)
+        return dvk_fail(error, DVK_ERROR_INVALID_ARGUMENT, "dvk_context_create: context is NULL");
+    if (!params)
+        params = &defaults;
+    dvk_context *context = NULL;
+    dvk_result status = dvk_context_allocate(params, "dvk_context_create", &context, error);
+    if (status != DVK_OK)
+        return status;
     status = dvk_instance_open(params->validation, &context->log, &context->allocator, context->vulkan_allocator,
                                &context->instance, error);
     if (status == DVK_OK)
         status = pick_device(context, params->device, error);
-    if (status == DVK_OK) {
-        query_device(context);
-        status = create_device(context, error);
-    }
     if (status == DVK_OK)
-        status = dvk_pipeline_cache_open(context, params->cache_dir, error);
+        status = dvk_query_features(&context->instance.vk, &context->allocator, context->instance.handle,
+                                    context->physical_device, &context->features, error);
+    context->features.bits &= ~params->disabled_features;
+    if (status == DVK_OK)
+        status = create_device(context, error);
+    if (status == DVK_OK)
+        status = dvk_context_start(context, params->cache_dir, error);
     if (status != DVK_OK) {
         dvk_context_destroy(&context);
         return status;
     }
-    dvk_log_message(&context->log, DVK_LOG_INFO, "device %u: %s, %s; %s", context->info.index, context->info.name,
-                    context->info.driver, context->tier);
     *context_out = context;
     return DVK_OK;
 }
@@ -132,11 +171,15 @@ void dvk_context_destroy(dvk_context **context_pointer) {
     dvk_context *context = *context_pointer;
     if (context->device) {
         dvk_pipelines_destroy(context);
-        context->vk.vkDestroyPipelineCache(context->device, context->pipeline_cache, context->vulkan_allocator);
+        if (!context->host_pipeline_cache)
+            context->vk.vkDestroyPipelineCache(context->device, context->pipeline_cache, context->vulkan_allocator);
         context->vk.vkDestroyCommandPool(context->device, context->command_pool, context->vulkan_allocator);
-        context->vk.vkDestroyDevice(context->device, context->vulkan_allocator);
     }
-    dvk_instance_close(&context->instance);
+    if (!context->imported) {
+        if (context->device)
+            context->vk.vkDestroyDevice(context->device, context->vulkan_allocator);
+        dvk_instance_close(&context->instance);
+    }
     const dvk_allocator allocator = context->allocator;
     dvk_release(&allocator, context->cache_path);
     dvk_release(&allocator, context);

@@ -2,6 +2,7 @@
 #ifndef DVK_CONTEXT_H_
 #define DVK_CONTEXT_H_
 
+#include "device_features.h"
 #include "memory.h"
 #include "variants.h"
 #include "vulkan_api.h"
@@ -32,10 +33,14 @@ void dvk_instance_close(dvk_instance *instance);
 /* All physical devices in the driver's order, of the instance's allocator. No device: DVK_OK and *count 0. */
 dvk_result dvk_physical_devices(const dvk_instance *instance, VkPhysicalDevice **devices, uint32_t *count,
                                 dvk_error *error);
-void dvk_describe_device(const dvk_instance *instance, VkPhysicalDevice device, uint32_t index, dvk_device_info *info);
+dvk_result dvk_describe_device(const dvk_instance *instance, VkPhysicalDevice device, uint32_t index,
+                               dvk_device_info *info, dvk_error *error);
 
 /* The queue family to use: one that computes, and as little else as possible; UINT32_MAX if none. */
 uint32_t dvk_find_queue_family(const dvk_instance *instance, VkPhysicalDevice device);
+
+/* timestampValidBits of a family. */
+uint32_t dvk_timestamp_bits(const dvk_instance *instance, VkPhysicalDevice device, uint32_t family);
 
 /* Index into infos of the device that `request` (as in dvk_context_params) means. */
 dvk_result dvk_choose_device(const dvk_device_info *infos, uint32_t count, const char *request, uint32_t *chosen,
@@ -53,8 +58,13 @@ struct dvk_context {
     VkDevice device;
     struct VolkDeviceTable vk;
     uint32_t queue_family;
+    uint32_t timestamp_bits; /* of its timestamps; 0: it has none */
     VkQueue queue;
     VkCommandPool command_pool;
+    bool imported;                  /* instance, device and queue are the host's */
+    void (*lock_queue)(void *user); /* both NULL on a device of our own */
+    void (*unlock_queue)(void *user);
+    void *queue_user;
 
     dvk_device_info info;
     VkPhysicalDeviceLimits limits;
@@ -66,13 +76,20 @@ struct dvk_context {
 
     /* What variants are chosen by. */
     dvk_device_class device_class;
-    uint32_t features; /* DVK_FEATURE_* that were enabled on `device` */
+    dvk_device_features features; /* what was enabled on `device` */
 
     VkPipelineCache pipeline_cache;
-    char *cache_path;        /* NULL: not kept on disk */
-    uint64_t cache_checksum; /* of what the file holds; 0: nothing */
-    bool new_pipelines;      /* made since the cache was saved */
-    dvk_pipeline *pipelines; /* a list; freed with the context */
+    bool host_pipeline_cache; /* it is the host's: not ours to destroy or to save */
+    char *cache_path;         /* NULL: not kept on disk */
+    uint64_t cache_checksum;  /* of what the file holds; 0: nothing */
+    bool new_pipelines;       /* made since the cache was saved */
+    dvk_pipeline *pipelines;  /* a list; freed with the context */
 };
+
+/* The two ends of making a context. Allocated: zeros but for log and allocators. Started, once instance, devices, queue
+ * and the device table are set: all the rest. Whatever fails, dvk_context_destroy() cleans up. */
+dvk_result dvk_context_allocate(const dvk_context_params *params, const char *function, dvk_context **context,
+                                dvk_error *error);
+dvk_result dvk_context_start(dvk_context *context, const char *cache_dir, dvk_error *error);
 
 #endif

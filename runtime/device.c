@@ -31,10 +31,11 @@ dvk_result dvk_physical_devices(const dvk_instance *instance, VkPhysicalDevice *
     return DVK_OK;
 }
 
+enum { FAMILIES = 64 }; /* as many queue families are looked at */
+
 uint32_t dvk_find_queue_family(const dvk_instance *instance, VkPhysicalDevice device) {
-    enum { CAPACITY = 64 };
-    VkQueueFamilyProperties families[CAPACITY];
-    uint32_t count = CAPACITY, best = UINT32_MAX;
+    VkQueueFamilyProperties families[FAMILIES];
+    uint32_t count = FAMILIES, best = UINT32_MAX;
     instance->vk.vkGetPhysicalDeviceQueueFamilyProperties(device, &count, families);
     for (uint32_t i = 0; i < count; i++) {
         if (!families[i].queueCount || !(families[i].queueFlags & VK_QUEUE_COMPUTE_BIT))
@@ -45,6 +46,13 @@ uint32_t dvk_find_queue_family(const dvk_instance *instance, VkPhysicalDevice de
             break;
     }
     return best;
+}
+
+uint32_t dvk_timestamp_bits(const dvk_instance *instance, VkPhysicalDevice device, uint32_t family) {
+    VkQueueFamilyProperties families[FAMILIES];
+    uint32_t count = FAMILIES;
+    instance->vk.vkGetPhysicalDeviceQueueFamilyProperties(device, &count, families);
+    return family < count ? families[family].timestampValidBits : 0;
 }
 
 static dvk_device_type device_type(VkPhysicalDeviceType type) {
@@ -62,7 +70,8 @@ static dvk_device_type device_type(VkPhysicalDeviceType type) {
     }
 }
 
-void dvk_describe_device(const dvk_instance *instance, VkPhysicalDevice device, uint32_t index, dvk_device_info *info) {
+dvk_result dvk_describe_device(const dvk_instance *instance, VkPhysicalDevice device, uint32_t index,
+                               dvk_device_info *info, dvk_error *error) {
     memset(info, 0, sizeof(*info));
     VkPhysicalDeviceDriverProperties driver = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_DRIVER_PROPERTIES};
     VkPhysicalDeviceSubgroupProperties subgroup = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_PROPERTIES};
@@ -70,17 +79,17 @@ void dvk_describe_device(const dvk_instance *instance, VkPhysicalDevice device, 
     VkPhysicalDeviceProperties2 properties = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2, .pNext = &id};
     instance->vk.vkGetPhysicalDeviceProperties2(device, &properties);
 
-    VkPhysicalDeviceShaderFloat16Int8Features arithmetic = {
-        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_FLOAT16_INT8_FEATURES};
-    VkPhysicalDevice16BitStorageFeatures storage = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_16BIT_STORAGE_FEATURES};
-    VkPhysicalDeviceFeatures2 features = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2, .pNext = &storage};
     if (properties.properties.apiVersion >= VK_API_VERSION_1_2) {
-        /* Both became core in 1.2; an unknown structure would be ignored, but the layers complain about it. */
+        /* Core since 1.2; an unknown structure would be ignored, but the layers complain about it. */
         subgroup.pNext = &driver;
-        storage.pNext = &arithmetic;
         instance->vk.vkGetPhysicalDeviceProperties2(device, &properties);
     }
-    instance->vk.vkGetPhysicalDeviceFeatures2(device, &features);
+    dvk_device_features features = {0};
+    dvk_result status = DVK_OK;
+    if (properties.properties.apiVersion >= VK_API_VERSION_1_1)
+        status = dvk_query_features(&instance->vk, instance->allocator, instance->handle, device, &features, error);
+    if (status == DVK_ERROR_OUT_OF_HOST_MEMORY) /* another failure is this device's alone */
+        return status;
 
     const VkPhysicalDeviceProperties *core = &properties.properties;
     info->index = index;
@@ -96,8 +105,8 @@ void dvk_describe_device(const dvk_instance *instance, VkPhysicalDevice device, 
     info->subgroup_size = subgroup.subgroupSize;
     info->max_workgroup_invocations = core->limits.maxComputeWorkGroupInvocations;
     info->shared_memory = core->limits.maxComputeSharedMemorySize;
-    info->has_fp16_arithmetic = arithmetic.shaderFloat16 == VK_TRUE;
-    info->has_fp16_storage = storage.storageBuffer16BitAccess == VK_TRUE;
+    info->has_fp16_arithmetic = (features.bits & DVK_FEATURE_FP16_ARITHMETIC) != 0;
+    info->has_fp16_storage = (features.bits & DVK_FEATURE_FP16_STORAGE) != 0;
 
     VkPhysicalDeviceMemoryProperties memory;
     instance->vk.vkGetPhysicalDeviceMemoryProperties(device, &memory);
@@ -111,8 +120,11 @@ void dvk_describe_device(const dvk_instance *instance, VkPhysicalDevice device, 
                  VK_API_VERSION_MAJOR(core->apiVersion), VK_API_VERSION_MINOR(core->apiVersion));
     else if (dvk_find_queue_family(instance, device) == UINT32_MAX)
         snprintf(info->why_not, sizeof(info->why_not), "it has no queue that computes");
+    else if (status != DVK_OK)
+        snprintf(info->why_not, sizeof(info->why_not), "its extensions cannot be queried");
     else
         info->usable = true;
+    return DVK_OK;
 }
 
 /* Higher is better. A software driver is last: nobody wants it who has anything else. */
@@ -221,9 +233,10 @@ dvk_result dvk_list_devices(const dvk_context_params *params, dvk_device_info *i
     uint32_t found;
     status = dvk_physical_devices(&instance, &devices, &found, error);
     if (status == DVK_OK) {
-        for (uint32_t i = 0; i < found && i < *count; i++)
-            dvk_describe_device(&instance, devices[i], i, &infos[i]);
-        *count = found;
+        for (uint32_t i = 0; i < found && i < *count && status == DVK_OK; i++)
+            status = dvk_describe_device(&instance, devices[i], i, &infos[i], error);
+        if (status == DVK_OK)
+            *count = found;
         dvk_release(instance.allocator, devices);
     }
     dvk_instance_close(&instance);

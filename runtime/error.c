@@ -31,6 +31,8 @@ const char *dvk_result_name(dvk_result result) {
     switch (result) {
     case DVK_OK:
         return "DVK_OK";
+    case DVK_TIMEOUT:
+        return "DVK_TIMEOUT";
     case DVK_ERROR_INVALID_ARGUMENT:
         return "DVK_ERROR_INVALID_ARGUMENT";
     case DVK_ERROR_OUT_OF_HOST_MEMORY:

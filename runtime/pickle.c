@@ -3,6 +3,7 @@
  * size bounds the reader's. */
 #include "pickle.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "json.h"

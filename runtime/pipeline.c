@@ -4,12 +4,9 @@
 
 enum { MAX_BINDINGS = 4 }; /* the least that maxPerStageDescriptorStorageBuffers may be */
 
-static bool device_can_run(const dvk_context *context, const dvk_variant *variant, uint32_t head_dim) {
-    return (variant->features & ~context->features) == 0 &&
-           variant->local_size <= context->limits.maxComputeWorkGroupInvocations &&
-           variant->local_size <= context->limits.maxComputeWorkGroupSize[0] &&
-           variant->shared_bytes <= context->limits.maxComputeSharedMemorySize &&
-           (!head_dim || !variant->max_head_dim || head_dim <= variant->max_head_dim);
+bool dvk_variant_serves(const dvk_variant *variant, dvk_kernel kernel, dvk_weight_type weight) {
+    return variant->kernel == kernel && (variant->weight == DVK_WEIGHT_NONE || variant->weight == weight) &&
+           (!variant->half_products || weight == DVK_WEIGHT_FP16);
 }
 
 dvk_result dvk_variant_choose(const dvk_context *context, dvk_kernel kernel, dvk_weight_type weight, uint32_t head_dim,
@@ -17,7 +14,8 @@ dvk_result dvk_variant_choose(const dvk_context *context, dvk_kernel kernel, dvk
     const dvk_variant *other = NULL;
     for (size_t i = 0; i < dvk_variant_count; i++) {
         const dvk_variant *variant = &dvk_variants[i];
-        if (variant->kernel != kernel || variant->weight != weight || !device_can_run(context, variant, head_dim))
+        if (!dvk_variant_serves(variant, kernel, weight) ||
+            dvk_variant_needs(variant, &context->features, &context->limits, head_dim))
             continue;
         if (variant->device_class == context->device_class) {
             *chosen = variant;
@@ -77,7 +75,7 @@ static dvk_result create_pipeline(dvk_context *context, dvk_pipeline *pipeline, 
         entries[count] = (VkSpecializationMapEntry){(id), count * (uint32_t)sizeof(uint32_t), sizeof(uint32_t)};       \
         values[count++] = (value);                                                                                     \
     } while (0)
-    ADD(DVK_CONSTANT_LOCAL_SIZE, variant->local_size);
+    ADD(DVK_CONSTANT_LOCAL_SIZE, dvk_variant_local_size(variant, &context->features));
     for (uint32_t i = 0; i < variant->constant_count; i++)
         ADD(DVK_CONSTANT_VARIANT_FIRST + i, variant->constants[i]);
     ADD(DVK_CONSTANT_ACTIVATION, pipeline->specialisation.activation);
@@ -102,9 +100,16 @@ static dvk_result create_pipeline(dvk_context *context, dvk_pipeline *pipeline, 
         "vkCreateShaderModule", error);
     if (status != DVK_OK)
         return status;
+    VkPipelineShaderStageRequiredSubgroupSizeCreateInfo subgroup_size = {
+        .sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_REQUIRED_SUBGROUP_SIZE_CREATE_INFO,
+        .requiredSubgroupSize = dvk_variant_subgroup_size(variant, &context->features),
+    };
+    const bool sized = subgroup_size.requiredSubgroupSize != 0;
     VkComputePipelineCreateInfo info = {
         .sType = VK_STRUCTURE_TYPE_COMPUTE_PIPELINE_CREATE_INFO,
         .stage = {.sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_CREATE_INFO,
+                  .pNext = sized ? &subgroup_size : NULL,
+                  .flags = sized ? VK_PIPELINE_SHADER_STAGE_CREATE_REQUIRE_FULL_SUBGROUPS_BIT : 0,
                   .stage = VK_SHADER_STAGE_COMPUTE_BIT,
                   .module = module,
                   .pName = "main",

@@ -27,8 +27,12 @@ dvk_result dvk_pipeline_get(dvk_context *context, const dvk_variant *variant, dv
                             const dvk_pipeline **pipeline, dvk_error *error);
 void dvk_pipelines_destroy(dvk_context *context);
 
+/* Whether a session whose matrices are `weight` may use the variant for a kernel, whatever the device can do. */
+bool dvk_variant_serves(const dvk_variant *variant, dvk_kernel kernel, dvk_weight_type weight);
+
 /* The variant that the context uses for a kernel: the first in the table that is meant for this class of device and
- * that the device can run, else the first of the other class. head_dim 0 where it does not matter. */
+ * that the device can run, else the first of the other class. weight: of the session's matrices; head_dim 0 where it
+ * does not matter. */
 dvk_result dvk_variant_choose(const dvk_context *context, dvk_kernel kernel, dvk_weight_type weight, uint32_t head_dim,
                               const dvk_variant **variant, dvk_error *error);
 

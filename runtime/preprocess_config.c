@@ -42,24 +42,24 @@ static const processor_defaults families[] = {
 };
 
 /* NULL where the key is missing or null: newer releases write every key, null for "not set". */
-static const json_t *get(const json_t *object, const char *key) {
-    const json_t *item = json_object_get(object, key);
-    return json_is_null(item) ? NULL : item;
+static const dvk_json *get(const dvk_json *object, const char *key) {
+    const dvk_json *item = dvk_json_get(object, key);
+    return dvk_json_is(item, DVK_JSON_NULL) ? NULL : item;
 }
 
-static dvk_result find_family(const json_t *root, const char *path, const processor_defaults **family,
+static dvk_result find_family(const dvk_json *root, const char *path, const processor_defaults **family,
                               dvk_error *error) {
     static const char *const suffixes[] = {"FeatureExtractor", "ImageProcessor", "ImageProcessorFast",
                                            "ImageProcessorPil"};
     const char *key = get(root, "image_processor_type") ? "image_processor_type" : "feature_extractor_type";
-    const json_t *item = get(root, key);
+    const dvk_json *item = get(root, key);
     *family = &families[0];
     if (!item)
         return DVK_OK;
-    if (!json_is_string(item))
+    if (!dvk_json_is(item, DVK_JSON_STRING))
         return dvk_fail(error, DVK_ERROR_BAD_FILE, "%s: \"%s\" must be a string, found %s", path, key,
                         dvk_json_type_name(item));
-    const char *name = json_string_value(item);
+    const char *name = dvk_json_text(item);
     for (size_t f = 0; f < sizeof(families) / sizeof(families[0]); f++) {
         size_t length = strlen(families[f].family);
         for (size_t s = 0; s < sizeof(suffixes) / sizeof(suffixes[0]); s++)
@@ -74,19 +74,19 @@ static dvk_result find_family(const json_t *root, const char *path, const proces
         dvk_quote(name).text);
 }
 
-static dvk_result get_flag(const json_t *root, const char *key, const char *path, bool fallback, bool *value,
+static dvk_result get_flag(const dvk_json *root, const char *key, const char *path, bool fallback, bool *value,
                            dvk_error *error) {
     *value = fallback;
     return get(root, key) ? dvk_json_get_bool(root, key, path, value, error) : DVK_OK;
 }
 
 /* {"height": h, "width": w} or [h, w]. */
-static dvk_result read_sides(const json_t *item, const char *key, const char *path, uint32_t *width, uint32_t *height,
+static dvk_result read_sides(const dvk_json *item, const char *key, const char *path, uint32_t *width, uint32_t *height,
                              dvk_error *error) {
-    bool list = json_is_array(item);
-    const json_t *high = list ? json_array_get(item, 0) : json_object_get(item, "height");
-    const json_t *wide = list ? json_array_get(item, 1) : json_object_get(item, "width");
-    if ((list ? json_array_size(item) : json_object_size(item)) != 2 || !high || !wide)
+    bool list = dvk_json_is(item, DVK_JSON_LIST);
+    const dvk_json *high = list ? dvk_json_item(item, 0) : dvk_json_get(item, "height");
+    const dvk_json *wide = list ? dvk_json_item(item, 1) : dvk_json_get(item, "width");
+    if ((list ? dvk_json_count(item) : dvk_json_count(item)) != 2 || !high || !wide)
         return dvk_fail(error, DVK_ERROR_UNSUPPORTED,
                         "%s: \"%s\" must be a number, {\"height\", \"width\"} or {\"shortest_edge\"}", path, key);
     dvk_result result = dvk_json_to_uint(high, key, 1, MAX_SIDE, path, height, error);
@@ -95,16 +95,16 @@ static dvk_result read_sides(const json_t *item, const char *key, const char *pa
     return result;
 }
 
-static dvk_result read_size(const json_t *root, const char *path, const processor_defaults *family,
+static dvk_result read_size(const dvk_json *root, const char *path, const processor_defaults *family,
                             dvk_preprocess_config *config, dvk_error *error) {
-    const json_t *item = get(root, "size");
+    const dvk_json *item = get(root, "size");
     bool by_edge = family->int_is_shortest_edge;
     uint32_t side = family->size;
-    if (json_is_object(item) && json_object_get(item, "shortest_edge") && json_object_size(item) == 1) {
+    if (dvk_json_is(item, DVK_JSON_OBJECT) && dvk_json_get(item, "shortest_edge") && dvk_json_count(item) == 1) {
         by_edge = true;
-        item = json_object_get(item, "shortest_edge");
+        item = dvk_json_get(item, "shortest_edge");
     }
-    if (json_is_object(item) || json_is_array(item))
+    if (dvk_json_is(item, DVK_JSON_OBJECT) || dvk_json_is(item, DVK_JSON_LIST))
         return read_sides(item, "size", path, &config->width, &config->height, error);
     dvk_result result = item ? dvk_json_to_uint(item, "size", 1, MAX_SIDE, path, &side, error) : DVK_OK;
     if (by_edge)
@@ -114,14 +114,14 @@ static dvk_result read_size(const json_t *root, const char *path, const processo
     return result;
 }
 
-static dvk_result read_crop(const json_t *root, const char *path, const processor_defaults *family,
+static dvk_result read_crop(const dvk_json *root, const char *path, const processor_defaults *family,
                             dvk_preprocess_config *config, dvk_error *error) {
     dvk_result result = get_flag(root, "do_center_crop", path, family->crop != 0, &config->do_center_crop, error);
     if (result != DVK_OK || !config->do_center_crop)
         return result;
-    const json_t *item = get(root, "crop_size");
+    const dvk_json *item = get(root, "crop_size");
     uint32_t side = family->crop;
-    if (json_is_object(item) || json_is_array(item))
+    if (dvk_json_is(item, DVK_JSON_OBJECT) || dvk_json_is(item, DVK_JSON_LIST))
         return read_sides(item, "crop_size", path, &config->crop_width, &config->crop_height, error);
     if (item)
         result = dvk_json_to_uint(item, "crop_size", 1, MAX_SIDE, path, &side, error);
@@ -133,16 +133,16 @@ static dvk_result read_crop(const json_t *root, const char *path, const processo
 }
 
 /* A list of three numbers, or one number for all channels. */
-static dvk_result read_channels(const json_t *root, const char *key, double minimum, const char *path, double values[3],
-                                dvk_error *error) {
-    const json_t *item = get(root, key);
+static dvk_result read_channels(const dvk_json *root, const char *key, double minimum, const char *path,
+                                double values[3], dvk_error *error) {
+    const dvk_json *item = get(root, key);
     if (!item)
         return DVK_OK;
-    if (json_is_array(item) && json_array_size(item) != 3)
-        return dvk_fail(error, DVK_ERROR_BAD_FILE, "%s: \"%s\" must be a list of 3 numbers, found a list of %zu", path,
-                        key, json_array_size(item));
-    for (size_t i = 0; i < 3; i++) {
-        const json_t *value = json_is_array(item) ? json_array_get(item, i) : item;
+    if (dvk_json_is(item, DVK_JSON_LIST) && dvk_json_count(item) != 3)
+        return dvk_fail(error, DVK_ERROR_BAD_FILE, "%s: \"%s\" must be a list of 3 numbers, found a list of %u", path,
+                        key, dvk_json_count(item));
+    for (uint32_t i = 0; i < 3; i++) {
+        const dvk_json *value = dvk_json_is(item, DVK_JSON_LIST) ? dvk_json_item(item, i) : item;
         dvk_result result = dvk_json_to_double(value, key, minimum, 1e6, path, &values[i], error);
         if (result != DVK_OK)
             return result;
@@ -150,7 +150,7 @@ static dvk_result read_channels(const json_t *root, const char *key, double mini
     return DVK_OK;
 }
 
-static dvk_result read_config(const json_t *root, const char *path, dvk_preprocess_config *config, dvk_error *error) {
+static dvk_result read_config(const dvk_json *root, const char *path, dvk_preprocess_config *config, dvk_error *error) {
     const processor_defaults *family = NULL;
     dvk_result result = find_family(root, path, &family, error);
     if (result != DVK_OK)
@@ -194,13 +194,13 @@ static dvk_result read_config(const json_t *root, const char *path, dvk_preproce
 
 dvk_result dvk_preprocess_config_parse(const dvk_allocator *allocator, const void *bytes, size_t size, const char *path,
                                        dvk_preprocess_config *config, dvk_error *error) {
-    json_t *root = NULL;
+    dvk_json *root = NULL;
     dvk_preprocess_config parsed = {0};
     dvk_result result = dvk_json_parse_object(allocator, bytes, size, path, &root, error);
     if (result != DVK_OK)
         return result;
     result = read_config(root, path, &parsed, error);
-    json_decref(root);
+    dvk_release(allocator, root);
     if (result == DVK_OK)
         *config = parsed;
     return result;

@@ -4,10 +4,10 @@
  * with NUL characters, and more than DVK_MAX_RANK dimensions. */
 #include "safetensors.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "json.h"
+#include "sort.h"
 
 #define HEADER_LIMIT 100000000u /* the crate's MAX_HEADER_SIZE */
 
@@ -42,12 +42,12 @@ static bool multiply(uint64_t a, uint64_t b, uint64_t *product) {
     return true;
 }
 
-static dvk_result read_dtype(const parser *p, const json_t *entry, dvk_tensor *tensor, uint32_t *bits) {
-    const json_t *item = json_object_get(entry, "dtype");
-    if (!json_is_string(item))
+static dvk_result read_dtype(const parser *p, const dvk_json *entry, dvk_tensor *tensor, uint32_t *bits) {
+    const dvk_json *item = dvk_json_get(entry, "dtype");
+    if (!dvk_json_is(item, DVK_JSON_STRING))
         return dvk_fail(p->error, DVK_ERROR_BAD_FILE, "%s: tensor \"%s\" needs \"dtype\" as a string, found %s",
                         p->path, dvk_quote(tensor->name).text, dvk_json_type_name(item));
-    const char *name = json_string_value(item);
+    const char *name = dvk_json_text(item);
     for (size_t i = 0; i < sizeof(dtypes) / sizeof(dtypes[0]); i++)
         if (!strcmp(name, dtypes[i].name)) {
             tensor->dtype = dtypes[i].dtype;
@@ -60,24 +60,24 @@ static dvk_result read_dtype(const parser *p, const json_t *entry, dvk_tensor *t
                     dvk_quote(tensor->name).text, dvk_quote(name).text);
 }
 
-static dvk_result read_shape(const parser *p, const json_t *entry, dvk_tensor *tensor) {
-    const json_t *item = json_object_get(entry, "shape");
-    if (!json_is_array(item))
+static dvk_result read_shape(const parser *p, const dvk_json *entry, dvk_tensor *tensor) {
+    const dvk_json *item = dvk_json_get(entry, "shape");
+    if (!dvk_json_is(item, DVK_JSON_LIST))
         return dvk_fail(p->error, DVK_ERROR_BAD_FILE, "%s: tensor \"%s\" needs \"shape\" as a list, found %s", p->path,
                         dvk_quote(tensor->name).text, dvk_json_type_name(item));
-    size_t rank = json_array_size(item);
+    const uint32_t rank = dvk_json_count(item);
     if (rank > DVK_MAX_RANK)
-        return dvk_fail(p->error, DVK_ERROR_UNSUPPORTED, "%s: tensor \"%s\" has %zu dimensions, at most %d can be read",
+        return dvk_fail(p->error, DVK_ERROR_UNSUPPORTED, "%s: tensor \"%s\" has %u dimensions, at most %d can be read",
                         p->path, dvk_quote(tensor->name).text, rank, DVK_MAX_RANK);
-    tensor->rank = (uint32_t)rank;
+    tensor->rank = rank;
     tensor->elements = 1;
-    for (size_t i = 0; i < rank; i++) {
-        const json_t *extent = json_array_get(item, i);
-        if (!json_is_integer(extent) || json_integer_value(extent) < 0)
+    for (uint32_t i = 0; i < rank; i++) {
+        const dvk_json *extent = dvk_json_item(item, i);
+        if (!dvk_json_is(extent, DVK_JSON_INTEGER) || extent->integer < 0)
             return dvk_fail(p->error, DVK_ERROR_BAD_FILE,
                             "%s: tensor \"%s\" has a shape that holds something else than integers from 0 up", p->path,
                             dvk_quote(tensor->name).text);
-        tensor->shape[i] = (uint64_t)json_integer_value(extent);
+        tensor->shape[i] = (uint64_t)extent->integer;
         if (!multiply(tensor->elements, tensor->shape[i], &tensor->elements))
             return dvk_fail(p->error, DVK_ERROR_BAD_FILE, "%s: the shape of tensor \"%s\" overflows 64 bits", p->path,
                             dvk_quote(tensor->name).text);
@@ -85,26 +85,27 @@ static dvk_result read_shape(const parser *p, const json_t *entry, dvk_tensor *t
     return DVK_OK;
 }
 
-static dvk_result read_offsets(const parser *p, const json_t *entry, dvk_tensor *tensor) {
-    const json_t *item = json_object_get(entry, "data_offsets");
-    const json_t *first = json_array_get(item, 0), *last = json_array_get(item, 1);
-    if (json_array_size(item) != 2 || !json_is_integer(first) || !json_is_integer(last))
+static dvk_result read_offsets(const parser *p, const dvk_json *entry, dvk_tensor *tensor) {
+    const dvk_json *item = dvk_json_get(entry, "data_offsets");
+    const dvk_json *first = dvk_json_item(item, 0), *last = dvk_json_item(item, 1);
+    if (dvk_json_count(item) != 2 || !dvk_json_is(first, DVK_JSON_INTEGER) || !dvk_json_is(last, DVK_JSON_INTEGER))
         return dvk_fail(p->error, DVK_ERROR_BAD_FILE,
                         "%s: tensor \"%s\" needs \"data_offsets\" as a list of two integers", p->path,
                         dvk_quote(tensor->name).text);
-    json_int_t begin = json_integer_value(first), end = json_integer_value(last);
+    const int64_t begin = first->integer, end = last->integer;
     if (begin < 0 || end < begin || (uint64_t)end > p->data_size)
         return dvk_fail(p->error, DVK_ERROR_BAD_FILE,
-                        "%s: tensor \"%s\" has data_offsets [%" JSON_INTEGER_FORMAT ", %" JSON_INTEGER_FORMAT
-                        "], but the file has data from 0 to %llu; it may be truncated",
-                        p->path, dvk_quote(tensor->name).text, begin, end, (unsigned long long)p->data_size);
+                        "%s: tensor \"%s\" has data_offsets [%lld, %lld], but the file has data from 0 to %llu; it may "
+                        "be truncated",
+                        p->path, dvk_quote(tensor->name).text, (long long)begin, (long long)end,
+                        (unsigned long long)p->data_size);
     tensor->data = p->data + begin;
     tensor->bytes = (uint64_t)(end - begin);
     return DVK_OK;
 }
 
-static dvk_result read_tensor(const parser *p, const json_t *entry, dvk_tensor *tensor) {
-    if (!json_is_object(entry))
+static dvk_result read_tensor(const parser *p, const dvk_json *entry, dvk_tensor *tensor) {
+    if (!dvk_json_is(entry, DVK_JSON_OBJECT))
         return dvk_fail(p->error, DVK_ERROR_BAD_FILE, "%s: tensor \"%s\" must be described by an object, found %s",
                         p->path, dvk_quote(tensor->name).text, dvk_json_type_name(entry));
     uint32_t bits = 0;
@@ -127,24 +128,23 @@ static dvk_result read_tensor(const parser *p, const json_t *entry, dvk_tensor *
     return DVK_OK;
 }
 
-static dvk_result check_metadata(const parser *p, json_t *metadata) {
-    if (json_is_null(metadata))
+static dvk_result check_metadata(const parser *p, const dvk_json *metadata) {
+    if (dvk_json_is(metadata, DVK_JSON_NULL))
         return DVK_OK;
-    if (!json_is_object(metadata))
+    if (!dvk_json_is(metadata, DVK_JSON_OBJECT))
         return dvk_fail(p->error, DVK_ERROR_BAD_FILE, "%s: \"__metadata__\" must be an object, found %s", p->path,
                         dvk_json_type_name(metadata));
-    const char *key;
-    json_t *value;
-    json_object_foreach(metadata, key, value) {
-        if (!json_is_string(value))
+    const dvk_json *key = metadata + 1;
+    for (uint32_t i = 0; i < metadata->count; i++, key = dvk_json_next_key(key))
+        if (!dvk_json_is(key + 1, DVK_JSON_STRING))
             return dvk_fail(p->error, DVK_ERROR_BAD_FILE,
                             "%s: \"__metadata__\" must map to strings only, but \"%s\" is %s", p->path,
-                            dvk_quote(key).text, dvk_json_type_name(value));
-    }
+                            dvk_quote(key->text).text, dvk_json_type_name(key + 1));
     return DVK_OK;
 }
 
-static int compare_places(const void *a, const void *b) {
+static int compare_places(const void *a, const void *b, const void *context) {
+    (void)context;
     const dvk_tensor *x = a, *y = b;
     const char *x_data = x->data, *y_data = y->data;
     if (x_data != y_data)
@@ -152,7 +152,8 @@ static int compare_places(const void *a, const void *b) {
     return x->bytes < y->bytes ? -1 : x->bytes > y->bytes;
 }
 
-static int compare_names(const void *a, const void *b) {
+static int compare_names(const void *a, const void *b, const void *context) {
+    (void)context;
     return strcmp(((const dvk_tensor *)a)->name, ((const dvk_tensor *)b)->name);
 }
 
@@ -178,20 +179,19 @@ static dvk_result check_coverage(const parser *p, const dvk_tensor *tensors, siz
 }
 
 /* One allocation: the tensors, then the characters of their names. */
-static dvk_result read_tensors(const parser *p, json_t *header, dvk_tensor_list *file) {
+static dvk_result read_tensors(const parser *p, const dvk_json *header, dvk_tensor_list *file) {
     size_t count = 0, name_bytes = 0;
-    const char *key;
-    json_t *value;
+    const dvk_json *key = header + 1;
     /* Neither sum can overflow: both are bounded by the header's size. */
-    json_object_foreach(header, key, value) {
-        if (!strcmp(key, "__metadata__")) {
-            dvk_result result = check_metadata(p, value);
+    for (uint32_t i = 0; i < header->count; i++, key = dvk_json_next_key(key)) {
+        if (!strcmp(key->text, "__metadata__")) {
+            dvk_result result = check_metadata(p, key + 1);
             if (result != DVK_OK)
                 return result;
             continue;
         }
         count++;
-        name_bytes += strlen(key) + 1;
+        name_bytes += strlen(key->text) + 1;
     }
     if (count > (SIZE_MAX - name_bytes - 1) / sizeof(dvk_tensor))
         return dvk_fail_memory(p->error, SIZE_MAX);
@@ -202,26 +202,27 @@ static dvk_result read_tensors(const parser *p, json_t *header, dvk_tensor_list 
     char *name = (char *)(tensors + count);
     dvk_tensor *tensor = tensors;
     dvk_result result = DVK_OK;
-    json_object_foreach(header, key, value) {
-        if (!strcmp(key, "__metadata__"))
+    key = header + 1;
+    for (uint32_t i = 0; i < header->count; i++, key = dvk_json_next_key(key)) {
+        if (!strcmp(key->text, "__metadata__"))
             continue;
-        size_t length = strlen(key) + 1;
-        memcpy(name, key, length);
+        size_t length = strlen(key->text) + 1;
+        memcpy(name, key->text, length);
         tensor->name = name;
         name += length;
-        result = read_tensor(p, value, tensor++);
+        result = read_tensor(p, key + 1, tensor++);
         if (result != DVK_OK)
             break;
     }
     if (result == DVK_OK) {
-        qsort(tensors, count, sizeof(dvk_tensor), compare_places);
+        dvk_sort(tensors, count, sizeof(dvk_tensor), compare_places, NULL);
         result = check_coverage(p, tensors, count);
     }
     if (result != DVK_OK) {
         dvk_release(p->allocator, tensors);
         return result;
     }
-    qsort(tensors, count, sizeof(dvk_tensor), compare_names);
+    dvk_sort(tensors, count, sizeof(dvk_tensor), compare_names, NULL);
     file->allocator = p->allocator;
     file->tensors = tensors;
     file->count = count;
@@ -249,11 +250,11 @@ dvk_result dvk_safetensors_parse(const dvk_allocator *allocator, const void *byt
         return dvk_fail(error, DVK_ERROR_BAD_FILE,
                         "%s: the header does not begin with '{'; this is no safetensors file", path);
     parser p = {allocator, path, start + 8 + header_size, size - 8 - header_size, error};
-    json_t *header = NULL;
+    dvk_json *header = NULL;
     dvk_result result = dvk_json_parse_object(allocator, start + 8, (size_t)header_size, path, &header, error);
     if (result != DVK_OK)
         return result;
     result = read_tensors(&p, header, file);
-    json_decref(header);
+    dvk_release(allocator, header);
     return result;
 }

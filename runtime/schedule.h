@@ -4,12 +4,9 @@
 
 #include "plan.h"
 
-/* A place between two workgroups: all before it is done, and `group` (linear, as the push constants count) of `op` is
- * next. group is below the op's count; the end of a plan is {op_count, 0}. Workgroups of one op do not depend on each
- * other, so a pass may be cut at any position and its bits stay. */
-typedef struct dvk_position {
-    uint32_t op, group;
-} dvk_position;
+/* In a dvk_position, `group` counts as the push constants do, and is below the op's count; the end of a plan is
+ * {op_count, 0}. Workgroups of one op do not depend on each other, so a pass may be cut at any position and its bits
+ * stay. */
 
 /* What a device is believed to do, before anything was measured on it. */
 typedef struct dvk_rates {

@@ -1,18 +1,11 @@
 #include "session.h"
 
 #include "cache_file.h"
+#include "clock.h"
 #include "commands.h"
 #include "upload.h"
 
 #include <string.h>
-#include <time.h>
-
-/* Of a clock that no one sets. */
-static double now_ms(void) {
-    struct timespec now = {0};
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec * 1e3 + (double)now.tv_nsec * 1e-6;
-}
 
 /* ------------------------------------------------------------------------------------------------ create */
 
@@ -73,8 +66,7 @@ dvk_result dvk_session_plan(const dvk_model *model, const dvk_context *context, 
     *outputs = request.outputs;
     for (uint32_t kernel = 0; kernel < DVK_KERNEL_COUNT; kernel++) {
         bool attention = kernel == DVK_KERNEL_ATTENTION || kernel == DVK_KERNEL_ATTENTION_ROW;
-        status = dvk_variant_choose(context, (dvk_kernel)kernel,
-                                    kernel == DVK_KERNEL_MATMUL ? model->weights.type : DVK_WEIGHT_NONE,
+        status = dvk_variant_choose(context, (dvk_kernel)kernel, model->weights.type,
                                     attention ? model->config.head_dim : 0, &request.variants[kernel], error);
         if (status != DVK_OK)
             return status;
@@ -98,35 +90,29 @@ uint64_t dvk_session_row_bytes(const dvk_model *model, const dvk_plan *plan, uin
     return 4ull * model->config.hidden_size * plan->batch * (*whole_rows ? plan->tokens : 1);
 }
 
-static dvk_result make_buffers(dvk_session *session, dvk_error *error) {
+static dvk_result make_buffers(dvk_session *session, uint32_t slot_count, dvk_error *error) {
     dvk_context *context = session->model->context;
     const dvk_plan *plan = &session->plan;
     session->results_offset = dvk_session_row_bytes(session->model, plan, session->outputs, &session->whole_rows);
     session->upload_guard = plan->buffer_bytes[DVK_PLAN_PIXELS];
     session->readback_guards = session->results_offset + plan->buffer_bytes[DVK_PLAN_RESULTS];
+    session->slots = dvk_allocate_zeroed(&context->allocator, slot_count, sizeof(*session->slots));
+    if (!session->slots)
+        return dvk_fail_memory(error, slot_count * sizeof(*session->slots));
+    session->slot_count = slot_count;
     dvk_result status = DVK_OK;
     for (uint32_t i = 0; i < DVK_PLAN_OWN_BUFFERS && status == DVK_OK; i++)
         if (plan->buffer_bytes[i])
             status = dvk_buffer_create(context, DVK_BUFFER_STORAGE, plan->buffer_bytes[i], "the activations",
                                        &session->buffers[i], error);
-    if (status == DVK_OK)
-        status = dvk_buffer_create(context, DVK_BUFFER_UPLOAD, session->upload_guard + sizeof(uint32_t),
-                                   "the input pixels", &session->upload, error);
-    if (status == DVK_OK)
-        status = dvk_buffer_create(context, DVK_BUFFER_READBACK,
-                                   session->readback_guards + DVK_GUARD_WORDS * sizeof(uint32_t), "the outputs",
-                                   &session->readback, error);
-    if (status == DVK_OK) {
-        memset((uint8_t *)session->readback.mapped + session->readback_guards, 0, DVK_GUARD_WORDS * sizeof(uint32_t));
-        status = dvk_buffer_flush(context, &session->readback, error);
-    }
+    for (uint32_t i = 0; i < slot_count && status == DVK_OK; i++)
+        status = dvk_slot_create(session, &session->slots[i], error);
     if (status != DVK_OK)
         return status;
-    /* Images beyond the count of a run are computed, too: from zeros rather than from whatever the memory held. */
-    memset(session->upload.mapped, 0, (size_t)session->upload.size);
     for (uint32_t i = 0; i < DVK_PLAN_OWN_BUFFERS; i++)
         session->info.device_bytes += session->buffers[i].allocated;
-    session->info.host_bytes = session->upload.allocated + session->readback.allocated;
+    for (uint32_t i = 0; i < slot_count; i++)
+        session->info.host_bytes += session->slots[i].upload.allocated + session->slots[i].readback.allocated;
     session->info.device_bytes += session->info.host_bytes;
     return DVK_OK;
 }
@@ -271,11 +257,7 @@ static dvk_result record(dvk_session *session, const dvk_session_params *params,
         return dvk_fail_memory(error, session->plan.op_count * sizeof(*session->op_ns));
     dvk_schedule_estimate(&session->plan, dvk_rates_of(context->info.type), session->op_ns);
     session->budget_ns = budget_ns(context, params);
-    VkFenceCreateInfo fence = {.sType = VK_STRUCTURE_TYPE_FENCE_CREATE_INFO};
-    dvk_result status =
-        dvk_check_vulkan(context->vk.vkCreateFence(context->device, &fence, context->vulkan_allocator, &session->fence),
-                         "vkCreateFence", error);
-    return status == DVK_OK ? dvk_pass_record(session, error) : status;
+    return dvk_pass_record(session, error);
 }
 
 static void fill_info(dvk_session *session) {
@@ -287,7 +269,9 @@ static void fill_info(dvk_session *session) {
     session->info.grid_height = plan->grid_height;
     session->info.tokens = plan->tokens;
     session->info.dispatches = plan->op_count;
-    session->info.submissions = session->pass.count;
+    session->info.submissions = session->slots[0].pass.count;
+    session->info.slots = session->slot_count;
+    session->info.end = (dvk_position){plan->op_count, 0};
     session->info.flops = plan->flops;
 }
 
@@ -301,14 +285,18 @@ dvk_result dvk_session_create(dvk_model *model, const dvk_session_params *params
                         "dvk_session_create: the model was loaded without a context, for its info alone");
     if (!params)
         params = &defaults;
-    double start = now_ms();
+    if (params->in_flight > DVK_MAX_SLOTS)
+        return dvk_fail(error, DVK_ERROR_INVALID_ARGUMENT,
+                        "dvk_session_create: %u passes in flight, at most %d are possible", params->in_flight,
+                        DVK_MAX_SLOTS);
+    double start = dvk_now_ms();
     dvk_session *session = dvk_allocate_zeroed(&model->allocator, 1, sizeof(*session));
     if (!session)
         return dvk_fail_memory(error, sizeof(*session));
     session->model = model;
     dvk_result status = dvk_session_plan(model, model->context, params, &session->plan, &session->outputs, error);
     if (status == DVK_OK)
-        status = make_buffers(session, error);
+        status = make_buffers(session, params->in_flight ? params->in_flight : 1, error);
     if (status == DVK_OK)
         status = upload_table(session, params->dino_scale_factor, error);
     if (status == DVK_OK)
@@ -324,7 +312,7 @@ dvk_result dvk_session_create(dvk_model *model, const dvk_session_params *params
         return status;
     }
     fill_info(session);
-    session->info.prepare_ms = now_ms() - start;
+    session->info.prepare_ms = dvk_now_ms() - start;
     *session_out = session;
     return DVK_OK;
 }
@@ -334,84 +322,18 @@ void dvk_session_destroy(dvk_session **session_pointer) {
         return;
     dvk_session *session = *session_pointer;
     dvk_context *context = session->model->context;
-    context->vk.vkDestroyFence(context->device, session->fence, context->vulkan_allocator);
-    dvk_pass_free(session);
+    for (uint32_t i = 0; i < session->slot_count; i++) /* waits, so before all that the slots share */
+        dvk_slot_destroy(session, &session->slots[i]);
     context->vk.vkDestroyDescriptorPool(context->device, session->descriptor_pool, context->vulkan_allocator);
     for (uint32_t i = 0; i < DVK_PLAN_OWN_BUFFERS; i++)
         dvk_buffer_destroy(context, &session->buffers[i]);
-    dvk_buffer_destroy(context, &session->upload);
-    dvk_buffer_destroy(context, &session->readback);
+    dvk_release(&context->allocator, session->slots);
     dvk_release(&context->allocator, session->recorder.pipelines);
     dvk_release(&context->allocator, session->recorder.sets);
     dvk_release(&context->allocator, session->op_ns);
     dvk_plan_free(&session->plan);
     dvk_release(&context->allocator, session);
     *session_pointer = NULL;
-}
-
-/* --------------------------------------------------------------------------------------------------- run */
-
-dvk_result dvk_session_run(dvk_session *session, const float *pixel_values, uint32_t count, dvk_error *error) {
-    if (!session || !pixel_values)
-        return dvk_fail(error, DVK_ERROR_INVALID_ARGUMENT, "dvk_session_run: session or pixel_values is NULL");
-    if (!count || count > session->plan.batch)
-        return dvk_fail(error, DVK_ERROR_INVALID_ARGUMENT, "dvk_session_run: %u images, the session takes 1 to %u",
-                        count, session->plan.batch);
-    dvk_context *context = session->model->context;
-    size_t image_floats = 3 * (size_t)session->plan.width * session->plan.height;
-    session->valid = 0;
-    for (uint32_t image = 0; image < count; image++)
-        memcpy((uint8_t *)session->upload.mapped + image * session->plan.pixel_stride,
-               pixel_values + image * image_floats, image_floats * sizeof(float));
-    dvk_result status = dvk_pass_submit(session, error);
-    if (status == DVK_OK)
-        status = dvk_commands_wait(context, session->fence, error);
-    if (status == DVK_OK)
-        status = dvk_buffer_invalidate(context, &session->readback, error);
-    if (status == DVK_OK)
-        status = dvk_pass_check(session, error);
-    if (status != DVK_OK)
-        return status;
-    session->valid = count;
-    dvk_pipeline_cache_save(context);
-    return DVK_OK;
-}
-
-uint32_t dvk_session_shape(const dvk_session *session, dvk_output output, uint32_t shape[2]) {
-    if ((uint32_t)output >= DVK_OUTPUT_COUNT)
-        return 0;
-    const dvk_plan_output *place = &session->plan.outputs[output];
-    for (uint32_t i = 0; i < place->rank; i++)
-        shape[i] = place->shape[i];
-    return place->rank;
-}
-
-dvk_result dvk_session_read(const dvk_session *session, dvk_output output, uint32_t index, float *values,
-                            size_t capacity, dvk_error *error) {
-    if (!session || !values)
-        return dvk_fail(error, DVK_ERROR_INVALID_ARGUMENT, "dvk_session_read: session or values is NULL");
-    uint32_t shape[2] = {0, 0};
-    uint32_t rank = dvk_session_shape(session, output, shape);
-    if (!rank)
-        return dvk_fail(error, DVK_ERROR_INVALID_ARGUMENT,
-                        "dvk_session_read: output %d was not asked for when the session was created", (int)output);
-    if (index >= session->valid)
-        return dvk_fail(error, DVK_ERROR_INVALID_ARGUMENT, "dvk_session_read: image %u, the last run had %u", index,
-                        session->valid);
-    size_t count = rank == 2 ? (size_t)shape[0] * shape[1] : shape[0];
-    if (capacity < count)
-        return dvk_fail(error, DVK_ERROR_INVALID_ARGUMENT,
-                        "dvk_session_read: the output has %zu floats, room is for %zu", count, capacity);
-    const dvk_plan_output *place = &session->plan.outputs[output];
-    uint64_t offset;
-    if (place->buffer == DVK_PLAN_RESULTS)
-        offset = session->results_offset + place->offset + index * place->image_stride;
-    else if (session->whole_rows)
-        offset = place->offset + index * place->image_stride;
-    else /* CLS rows alone */
-        offset = index * (uint64_t)shape[0] * sizeof(float);
-    memcpy(values, (const uint8_t *)session->readback.mapped + offset, count * sizeof(float));
-    return DVK_OK;
 }
 
 const dvk_session_info *dvk_session_get_info(const dvk_session *session) {

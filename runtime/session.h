@@ -5,21 +5,16 @@
 #include "pass.h"
 #include "record.h"
 
-enum {
-    DVK_SUBMIT_BUDGET_NS = 200000000
-}; /* of a submission on a GPU by default; watchdogs wait for half a second to
-        ten */
+/* Of a submission on a GPU by default: watchdogs wait for half a second to ten. */
+enum { DVK_SUBMIT_BUDGET_NS = 200000000 };
 
 struct dvk_session {
     dvk_model *model;
     dvk_session_info info;
     uint32_t outputs; /* DVK_OUTPUT_BIT()s asked for */
-    uint32_t valid;   /* images of the last run; 0: nothing was run, or it failed */
 
     dvk_plan plan;
     dvk_buffer buffers[DVK_PLAN_OWN_BUFFERS];
-    dvk_buffer upload;                      /* pixels, as in PIXELS */
-    dvk_buffer readback;                    /* the rows of last_hidden_state that were asked for, then RESULTS */
     bool whole_rows;                        /* readback holds every token; else those of token 0 alone */
     uint64_t results_offset;                /* of RESULTS in readback */
     uint64_t upload_guard, readback_guards; /* offsets; see pass.h */
@@ -28,8 +23,8 @@ struct dvk_session {
     VkDescriptorPool descriptor_pool;
     uint64_t *op_ns;    /* [op_count]: what each op is believed to take */
     uint64_t budget_ns; /* of one submission */
-    dvk_pass pass;
-    VkFence fence; /* of the pass's last submission */
+    dvk_slot *slots;    /* [slot_count] */
+    uint32_t slot_count;
 };
 
 /* The plan of a session with these params on a device of which only the limits, the class and the features are looked

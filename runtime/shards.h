@@ -2,13 +2,16 @@
 #ifndef DVK_SHARDS_H_
 #define DVK_SHARDS_H_
 
+#include "json.h"
 #include "safetensors.h"
 
 typedef struct dvk_shards {
     const dvk_allocator *allocator; /* must outlive it */
     char **files;                   /* the shards' names without directory, each once, ascending; one allocation */
     size_t count;
-    void *map; /* private: the index */
+
+    dvk_json *root; /* private: the index, and in it the map */
+    const dvk_json *map;
 } dvk_shards;
 
 /* Shard names must be plain file names: an index reaches no other directory. `path` is for messages. */

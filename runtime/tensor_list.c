@@ -1,9 +1,9 @@
 #include "tensor_list.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "json.h"
+#include "sort.h"
 
 dvk_result dvk_tensor_list_allocate(const dvk_allocator *allocator, size_t count, size_t name_bytes,
                                     dvk_tensor_list *list, char **names, dvk_error *error) {
@@ -20,12 +20,13 @@ dvk_result dvk_tensor_list_allocate(const dvk_allocator *allocator, size_t count
     return DVK_OK;
 }
 
-static int compare_names(const void *a, const void *b) {
+static int compare_names(const void *a, const void *b, const void *context) {
+    (void)context;
     return strcmp(((const dvk_tensor *)a)->name, ((const dvk_tensor *)b)->name);
 }
 
 dvk_result dvk_tensor_list_sort(dvk_tensor_list *list, const char *path, dvk_error *error) {
-    qsort(list->tensors, list->count, sizeof(dvk_tensor), compare_names);
+    dvk_sort(list->tensors, list->count, sizeof(dvk_tensor), compare_names, NULL);
     for (size_t i = 1; i < list->count; i++)
         if (!strcmp(list->tensors[i - 1].name, list->tensors[i].name))
             return dvk_fail(error, DVK_ERROR_BAD_FILE, "%s: two tensors have the name \"%s\"", path,

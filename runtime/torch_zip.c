@@ -4,8 +4,9 @@
  * directory's end) is refused. */
 #include "torch_zip.h"
 
-#include <stdlib.h>
 #include <string.h>
+
+#include "sort.h"
 
 enum {
     LOCAL_SIZE = 30,     /* 4.3.7 local file header, without name and extra field */
@@ -196,7 +197,8 @@ static dvk_result read_central(const reader *r, uint64_t *place, dvk_zip_entry *
     return read_local(r, central, name, entry);
 }
 
-static int compare_headers(const void *a, const void *b) {
+static int compare_headers(const void *a, const void *b, const void *context) {
+    (void)context;
     const dvk_zip_entry *x = a, *y = b;
     return x->header < y->header ? -1 : x->header > y->header;
 }
@@ -206,14 +208,15 @@ static int compare_texts(const char *a, size_t a_length, const char *b, size_t b
     return order ? order : a_length < b_length ? -1 : a_length > b_length;
 }
 
-static int compare_entries(const void *a, const void *b) {
+static int compare_entries(const void *a, const void *b, const void *context) {
+    (void)context;
     const dvk_zip_entry *x = a, *y = b;
     return compare_texts(x->name, x->name_length, y->name, y->name_length);
 }
 
 /* Two headers that share their bytes, or their data, let a small archive stand for a huge one. */
 static dvk_result check_overlap(const reader *r, dvk_zip *zip) {
-    qsort(zip->entries, zip->count, sizeof(dvk_zip_entry), compare_headers);
+    dvk_sort(zip->entries, zip->count, sizeof(dvk_zip_entry), compare_headers, NULL);
     for (size_t i = 1; i < zip->count; i++) {
         const dvk_zip_entry *before = &zip->entries[i - 1];
         uint64_t end = (uint64_t)(before->data - r->bytes) + before->size;
@@ -236,9 +239,9 @@ static dvk_result enter_root(const reader *r, dvk_zip *zip) {
         entry->name += length;
         entry->name_length -= length;
     }
-    qsort(zip->entries, zip->count, sizeof(dvk_zip_entry), compare_entries);
+    dvk_sort(zip->entries, zip->count, sizeof(dvk_zip_entry), compare_entries, NULL);
     for (size_t i = 1; i < zip->count; i++)
-        if (!compare_entries(&zip->entries[i - 1], &zip->entries[i]))
+        if (!compare_entries(&zip->entries[i - 1], &zip->entries[i], NULL))
             return damaged(r, "two of its entries have the same name");
     return DVK_OK;
 }

@@ -3,6 +3,8 @@
 #ifndef DVK_VARIANTS_H_
 #define DVK_VARIANTS_H_
 
+#include "dino_vk.h" /* dvk_feature */
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -32,22 +34,31 @@ typedef enum dvk_device_class {
     DVK_CLASS_SOFTWARE /* VK_PHYSICAL_DEVICE_TYPE_CPU: barriers are costly, registers are memory */
 } dvk_device_class;
 
-/* Feature bits that a variant can need beyond Vulkan 1.1 core. */
-enum {
-    DVK_FEATURE_SUBGROUP_BALLOT = 1 << 0, /* broadcast and ballot in compute */
-    DVK_FEATURE_FP16_STORAGE = 1 << 1,
-    DVK_FEATURE_FP16_ARITHMETIC = 1 << 2
-};
+/* The values of VkComponentTypeKHR. */
+typedef enum dvk_component {
+    DVK_COMPONENT_FLOAT16 = 0,
+    DVK_COMPONENT_FLOAT32 = 1,
+    DVK_COMPONENT_SINT8 = 3,
+    DVK_COMPONENT_SINT32 = 5,
+    DVK_COMPONENT_UINT8 = 7,
+    DVK_COMPONENT_UINT32 = 9
+} dvk_component;
 
-/* Specialisation constants by id. Ids 1 to 7 belong to the variant (its tile), the others have one meaning everywhere.
- */
+/* A cooperative matrix product that a subgroup can do: [m][k] times [k][n] added to [m][n]. m 0: none. */
+typedef struct dvk_matrix_shape {
+    uint32_t m, n, k;
+    dvk_component factors, sum;
+} dvk_matrix_shape;
+
+/* Specialisation constants by id. Ids 1 to 15 belong to the variant (its tile), the others have one meaning
+ * everywhere. */
 enum {
     DVK_CONSTANT_LOCAL_SIZE = 0, /* local_size_x_id = 0; y and z are 1 */
     DVK_CONSTANT_VARIANT_FIRST = 1,
-    DVK_CONSTANT_VARIANT_COUNT = 7,
-    DVK_CONSTANT_ACTIVATION = 8, /* matmul: a dvk_activation */
-    DVK_CONSTANT_RESIDUAL = 9,   /* matmul: a dvk_residual */
-    DVK_CONSTANT_HEAD_DIM = 10   /* attention, attention_row: a multiple of 4, at most 128 */
+    DVK_CONSTANT_VARIANT_COUNT = 15,
+    DVK_CONSTANT_ACTIVATION = 16, /* matmul: a dvk_activation */
+    DVK_CONSTANT_RESIDUAL = 17,   /* matmul: a dvk_residual */
+    DVK_CONSTANT_HEAD_DIM = 18    /* attention, attention_row: a multiple of 4, at most 128 */
 };
 
 typedef enum dvk_residual {
@@ -62,18 +73,40 @@ typedef struct dvk_variant {
     dvk_kernel kernel;
     dvk_weight_type weight;
     dvk_device_class device_class;
-    uint32_t features;     /* what the device must have */
-    uint32_t local_size;   /* invocations of a workgroup */
-    uint32_t tile_rows;    /* what one workgroup computes; see push_constants.h */
-    uint32_t tile_columns; /* matmul only */
-    uint32_t shared_bytes; /* at most; for attention with head_dim 128 */
-    uint32_t max_head_dim; /* attention only, else 0 */
-    uint32_t constants[7]; /* values of specialisation constants 1.. */
+    uint32_t features;   /* what the device must have */
+    bool half_products;  /* factors are rounded to half precision: for sessions of that precision only */
+    uint32_t local_size; /* invocations of a workgroup; 0: `subgroups` of them, see dvk_variant_local_size() */
+    uint32_t subgroups;
+    uint32_t subgroup_size;                         /* 0: whatever the device has */
+    dvk_matrix_shape matrix;                        /* that the device must list */
+    uint32_t tile_rows;                             /* what one workgroup computes; see push_constants.h */
+    uint32_t tile_columns;                          /* matmul only */
+    uint32_t shared_bytes;                          /* at most; for attention with max_head_dim */
+    uint32_t max_head_dim;                          /* attention only, else 0 */
+    uint32_t constants[DVK_CONSTANT_VARIANT_COUNT]; /* values of specialisation constants 1.. */
     uint32_t constant_count;
     uint32_t binding_count; /* storage buffers 0 .. binding_count - 1 */
     const uint32_t *spirv;
     size_t spirv_bytes;
 } dvk_variant;
+
+enum { DVK_MAX_MATRIX_SHAPES = 64 };
+
+/* What a device has, or was created with; runtime/device_features.h finds it out. */
+typedef struct dvk_device_features {
+    uint32_t bits;                                 /* DVK_FEATURE_* */
+    uint32_t subgroup_size;                        /* of a pipeline that asks for none */
+    uint32_t min_subgroup_size, max_subgroup_size; /* what it may ask for; both 0 without SUBGROUP_SIZE_CONTROL */
+    uint32_t max_subgroups;                        /* of a workgroup whose pipeline asks for a size */
+    dvk_matrix_shape shapes[DVK_MAX_MATRIX_SHAPES];
+    uint32_t shape_count;
+} dvk_device_features;
+
+/* Invocations of the variant's workgroups on a device. */
+uint32_t dvk_variant_local_size(const dvk_variant *variant, const dvk_device_features *features);
+
+/* The subgroup size that the variant's pipeline must ask for, together with full subgroups; 0: nothing to ask. */
+uint32_t dvk_variant_subgroup_size(const dvk_variant *variant, const dvk_device_features *features);
 
 /* In order of preference within a (kernel, weight, device_class). */
 extern const dvk_variant dvk_variants[];

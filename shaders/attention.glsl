@@ -3,17 +3,18 @@
 #define DVK_KERNEL_ATTENTION
 #include "common.glsl"
 #include "math.glsl"
+#include "words.glsl"
 
-layout(constant_id = 10) const uint HEAD_DIM = 64;
+layout(constant_id = 18) const uint HEAD_DIM = 64;
 
 layout(set = 0, binding = 0) readonly buffer Query {
-    vec4 q[];
+    FOUR_FLOATS q[];
 };
 layout(set = 0, binding = 1) readonly buffer Key {
-    vec4 k[];
+    FOUR_FLOATS k[];
 };
 layout(set = 0, binding = 2) readonly buffer Value {
-    vec4 v[];
+    FOUR_FLOATS v[];
 };
 layout(set = 0, binding = 3) writeonly buffer Output {
     vec4 result[];

@@ -8,7 +8,7 @@
 #include "common.glsl"
 #include "math.glsl"
 
-layout(constant_id = 10) const uint HEAD_DIM = 64;
+layout(constant_id = 18) const uint HEAD_DIM = 64;
 
 layout(set = 0, binding = 0) readonly buffer Query {
     vec4 q[];

@@ -26,18 +26,27 @@ WEIGHTS = ("none", "fp32", "fp16", "int8")
 CLASSES = ("gpu", "software")
 # feature -> the SPIR-V capabilities that it allows
 FEATURES = {
-    "subgroup_ballot": ("GroupNonUniform", "GroupNonUniformBallot"),
+    "subgroup_ballot": ("GroupNonUniformBallot",),
     "fp16_storage": ("StorageBuffer16BitAccess",),
     "fp16_arithmetic": ("Float16",),
+    "subgroup_size_control": (),
+    "cooperative_matrix": ("CooperativeMatrixKHR", "VulkanMemoryModel"),
+    "cooperative_matrix_2": (
+        "CooperativeMatrixConversionsNV", "CooperativeMatrixPerElementOperationsNV",
+        "CooperativeMatrixTensorAddressingNV", "TensorAddressingNV"),
+    "int64": ("Int64",),
+    "integer_dot_product": ("DotProduct", "DotProductInput4x8Bit", "DotProductInput4x8BitPacked"),
 }
-HEAD_DIM_ID = 10
+CORE_CAPABILITIES = {"Shader", "GroupNonUniform"}  # basic subgroup operations are core in Vulkan 1.1
+FIRST_SHARED_ID, HEAD_DIM_ID = 16, 18  # of specialisation constants, see runtime/variants.h
 
-# Vulkan 1.1's required limits: what a variant without features may use.
+# Vulkan 1.1's required limits: of each kernel, weight type and class, one variant must keep to them.
 MAX_SHARED_BYTES = 16384
 MAX_INVOCATIONS = 128
 
-REQUIRED = {"name", "kernel", "weight", "class", "file", "local_size"}
-OPTIONAL = {"defines", "tile_rows", "tile_columns", "constants", "features", "max_head_dim", "glsl"}
+NUMBERS = {"local_size": 0, "subgroups": 0, "subgroup_size": 0, "tile_rows": 1, "tile_columns": 1, "max_head_dim": 0}
+FIELDS = {"file", "kernel", "class", "weights", "require", "features", "matrix", "half_products", "defines", "glsl",
+          *NUMBERS}
 
 
 class TableError(Exception):
@@ -46,28 +55,55 @@ class TableError(Exception):
 
 def require(condition, variant, message):
     if not condition:
-        raise TableError(f"variants.toml: {variant.get('name', '?')}: {message}")
+        raise TableError(f"variants.toml: {variant['name']}: {message}")
+
+
+def evaluate(variant, expression):
+    """A number, or an expression of the constants and of the numbers that were evaluated before it."""
+    scope = {key: variant[key] for key in NUMBERS if isinstance(variant.get(key), int)}
+    return eval(str(expression), {"__builtins__": {}}, scope | variant["constants"])
+
+
+def make_variant(shader, name, weight, line):
+    """The fields of the shader and of the variant's own line together, with their defaults."""
+    variant = {"class": None, "require": [], "features": [], "matrix": [], "half_products": False, "defines": {},
+               "glsl": []}
+    variant |= {key: value for key, value in shader.items() if key != "variants"}
+    variant |= {key: value for key, value in line.items() if not key.isupper()}
+    variant |= {"name": name, "weight": weight, "constants": {k: v for k, v in line.items() if k.isupper()}}
+    unknown = variant.keys() - FIELDS - {"name", "weight", "constants"}
+    require(not unknown, variant, f"unknown fields {sorted(unknown)}")
+    for key, allowed in (("kernel", KERNELS), ("weight", WEIGHTS), ("class", CLASSES)):
+        require(variant[key] in allowed, variant, f"{key} is {variant[key]}, not one of {', '.join(allowed)}")
+    for feature in variant["features"]:
+        require(feature in FEATURES, variant, f"feature {feature} is not one of {', '.join(FEATURES)}")
+    require((variant["kernel"] == "matmul") == (weight != "none"), variant, "a matmul has weights, others have none")
+    if weight != "none":
+        variant["defines"] = variant["defines"] | {"DVK_WEIGHT": WEIGHTS.index(weight) - 1}
+    for key, default in NUMBERS.items():
+        variant[key] = evaluate(variant, variant.get(key, default))
+    require((variant["local_size"] > 0) != (variant["subgroups"] > 0), variant, "local_size or subgroups, not both")
+    require(len(variant["matrix"]) in (0, 3), variant, "matrix is not [M, N, K]")
+    require(variant["kernel"].startswith("attention") == (variant["max_head_dim"] > 0), variant,
+            "max_head_dim belongs to attention")
+    for condition in variant["require"]:
+        require(evaluate(variant, condition), variant, f"{condition} does not hold")
+    return variant
 
 
 def read_table():
     table = tomllib.loads((HERE / "variants.toml").read_text(encoding="utf-8"))
-    names = set()
-    for variant in table["variant"]:
-        missing, unknown = REQUIRED - variant.keys(), variant.keys() - REQUIRED - OPTIONAL
-        require(not missing and not unknown, variant, f"missing fields {sorted(missing)}, unknown {sorted(unknown)}")
-        require(variant["name"] not in names, variant, "the name is used twice")
-        names.add(variant["name"])
-        for key, allowed in (("kernel", KERNELS), ("weight", WEIGHTS), ("class", CLASSES)):
-            require(variant[key] in allowed, variant, f"{key} is {variant[key]}, not one of {', '.join(allowed)}")
-        for feature in variant.setdefault("features", []):
-            require(feature in FEATURES, variant, f"feature {feature} is not one of {', '.join(FEATURES)}")
-        for key, default in (("defines", {}), ("constants", {}), ("tile_rows", 1), ("tile_columns", 1),
-                             ("max_head_dim", 0)):
-            variant.setdefault(key, default)
-        require((variant["kernel"] == "matmul") == (variant["weight"] != "none"), variant, "only a matmul has weights")
-        require(variant["kernel"].startswith("attention") == (variant["max_head_dim"] > 0), variant,
-                "max_head_dim belongs to attention")
-    return table
+    variants = []
+    for shader in table["shader"]:
+        for name, line in shader["variants"].items():
+            if "weights" in shader:
+                variants += [make_variant(shader, f"{name}_{weight}", weight, line) for weight in shader["weights"]]
+            else:
+                variants.append(make_variant(shader, name, "none", line))
+    names = [variant["name"] for variant in variants]
+    for variant in variants:
+        require(names.count(variant["name"]) == 1, variant, "the name is used twice")
+    return variants
 
 
 def run_glslang(glslang, source, output, defines):
@@ -90,17 +126,17 @@ def compile_variant(glslang, variant, directory):
     return output
 
 
-def check(variant, module, rules):
+def check(variant, module):
     """Raises TableError unless the entry and its SPIR-V agree and stay within what the features allow. Fills in what is
     read from the SPIR-V."""
-    allowed = {"Shader"}.union(*(FEATURES[feature] for feature in variant["features"]))
+    allowed = CORE_CAPABILITIES.union(*(FEATURES[feature] for feature in variant["features"]))
     for capability in module.capabilities:
         require(capability in allowed, variant, f"the shader needs {capability}, which no feature of the entry allows")
     buffers = KERNELS[variant["kernel"]]
     require(sorted(set(module.bindings)) == list(range(buffers)), variant,
             f"the shader binds {sorted(set(module.bindings))}, a {variant['kernel']} has 0 to {buffers - 1}")
 
-    own = {name: number for name, number in module.constants.items() if 1 <= number <= 7}
+    own = {name: number for name, number in module.constants.items() if 1 <= number < FIRST_SHARED_ID}
     require(own.keys() == variant["constants"].keys(), variant,
             f"constants are {sorted(variant['constants'])}, the shader has {sorted(own)}")
     require(sorted(own.values()) == list(range(1, len(own) + 1)), variant, "the constants' ids are not 1, 2, ...")
@@ -109,29 +145,23 @@ def check(variant, module, rules):
     specialised = {0: variant["local_size"], HEAD_DIM_ID: max(variant["max_head_dim"], 4)}
     specialised.update({own[name]: value for name, value in variant["constants"].items()})
     variant["shared_bytes"] = module.shared_bytes(specialised)
-    require(variant["shared_bytes"] <= MAX_SHARED_BYTES, variant,
-            f"{variant['shared_bytes']} bytes of shared memory, more than {MAX_SHARED_BYTES}")
-    require(0 < variant["local_size"] <= MAX_INVOCATIONS, variant, f"local_size is beyond {MAX_INVOCATIONS}")
 
-    scope = {key: variant[key] for key in ("local_size", "tile_rows", "tile_columns", "max_head_dim")}
-    scope.update(variant["constants"])
-    for rule in rules:
-        if rule["file"] == variant["file"]:
-            for condition in rule["require"]:
-                require(eval(condition, {"__builtins__": {}}, scope), variant, f"{condition} does not hold: {scope}")
+
+def runs_everywhere(variant):
+    return (not variant["features"] and 0 < variant["local_size"] <= MAX_INVOCATIONS and
+            variant["shared_bytes"] <= MAX_SHARED_BYTES)
 
 
 def compile_all(glslang, table, leave_out, directory):
-    variants, rules = table["variant"], table.get("rule", [])
-    kept = [variant for variant in variants if variant["name"] not in leave_out]
+    kept = [variant for variant in table if variant["name"] not in leave_out]
     for variant in kept:
         variant["path"] = compile_variant(glslang, variant, directory)
         variant["code"] = variant["path"].read_bytes()
-        check(variant, Module(variant["code"]), rules)
-    for kernel in KERNELS:
-        for device_class in CLASSES:
-            if not any(v["kernel"] == kernel and v["class"] == device_class and not v["features"] for v in kept):
-                raise TableError(f"no {device_class} variant of {kernel} works without optional features")
+        check(variant, Module(variant["code"]))
+    for kernel, device_class, weight in sorted({(v["kernel"], v["class"], v["weight"]) for v in kept}):
+        if not any(runs_everywhere(v) for v in kept
+                   if (v["kernel"], v["class"], v["weight"]) == (kernel, device_class, weight)):
+            raise TableError(f"no {device_class} variant of {kernel} ({weight}) keeps to Vulkan 1.1 and its limits")
     return kept
 
 
@@ -157,9 +187,12 @@ def write_c(variants):
             f"        .weight = DVK_WEIGHT_{variant['weight'].upper()},",
             f"        .device_class = DVK_CLASS_{variant['class'].upper()},",
             f"        .features = {features},",
+            f"        .half_products = {str(variant['half_products']).lower()},",
         ]
-        lines += [f"        .{key} = {variant[key]}," for key in
-                  ("local_size", "tile_rows", "tile_columns", "shared_bytes", "max_head_dim")]
+        lines += [f"        .{key} = {variant[key]}," for key in (*NUMBERS, "shared_bytes")]
+        if variant["matrix"]:
+            m, n, k = variant["matrix"]
+            lines.append(f"        .matrix = {{{m}, {n}, {k}, DVK_COMPONENT_FLOAT16, DVK_COMPONENT_FLOAT32}},")
         values = variant["constant_values"]
         if values:
             lines.append(f"        .constants = {{{', '.join(map(str, values))}}},")
@@ -203,9 +236,12 @@ def main():
     table = read_table()
     with tempfile.TemporaryDirectory() as directory:
         if arguments.probe:
-            for variant in table["variant"]:
-                if "glsl" in variant and not knows_extension(arguments.glslang, variant["glsl"], directory):
-                    print(f"{variant['name']} ({variant['glsl']})")
+            known = {extension: knows_extension(arguments.glslang, extension, directory)
+                     for extension in sorted({extension for variant in table for extension in variant["glsl"]})}
+            for variant in table:
+                unknown = [extension for extension in variant["glsl"] if not known[extension]]
+                if unknown:
+                    print(f"{variant['name']} ({', '.join(unknown)})")
             return 0
         variants = compile_all(arguments.glslang, table, arguments.leave_out, directory)
         if arguments.validate:
@@ -218,7 +254,7 @@ def main():
     if arguments.output:
         arguments.output.write_text(write_c(variants), encoding="utf-8")
     if arguments.depfile:
-        paths = " ".join(str(path).replace(" ", "\\ ") for path in dependencies(table["variant"]))
+        paths = " ".join(str(path).replace(" ", "\\ ") for path in dependencies(table))
         arguments.depfile.write_text(f"{arguments.output}: {paths}\n", encoding="utf-8")
     return 0
 

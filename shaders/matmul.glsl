@@ -1,12 +1,13 @@
-// What all matmul kernels share: the buffers but the first, the two kinds of weights, and the epilogue.
+// What all matmul kernels share: the buffers but the first, the kinds of weights, and the epilogue.
 // DVK_WEIGHT chooses the weights: 0 float, 1 half, 2 signed byte.
 
 #define DVK_KERNEL_MATMUL
 #include "common.glsl"
 #include "math.glsl"
+#include "words.glsl"
 
-layout(constant_id = 8) const uint ACTIVATION = 0;
-layout(constant_id = 9) const uint RESIDUAL = 0;
+layout(constant_id = 16) const uint ACTIVATION = 0;
+layout(constant_id = 17) const uint RESIDUAL = 0;
 
 const uint ACTIVATION_GELU = 1;
 const uint ACTIVATION_GELU_TANH = 2;
@@ -24,27 +25,31 @@ layout(set = 0, binding = 3) buffer Output {
     vec4 result[];
 };
 
+// Each kind of weights has three functions: weight(), the four at index k * w_stride / 4 + column / 4; and what is left
+// to do to the sums of four columns: times scale(), plus bias().
 #if DVK_WEIGHT == 1
 layout(set = 0, binding = 1) readonly buffer Weights {
-    uvec2 w[];
+    TWO_WORDS w[];
 };
 
-// Four weights; the index is k * w_stride / 4 + column / 4.
 vec4 weight(uint index) {
-    uvec2 halves = w[index];
+    uvec2 halves = unpack_two(w[index]);
     return vec4(unpackHalf2x16(halves.x), unpackHalf2x16(halves.y));
 }
 
-vec4 finish(vec4 sum, uint column4) {
+vec4 scale(uint column4) {
+    return vec4(1.0);
+}
+
+vec4 bias(uint column4) {
     uint index = push.depth * (push.w_stride / 4) + 2 * column4;
-    return sum + uintBitsToFloat(uvec4(w[index], w[index + 1]));
+    return uintBitsToFloat(uvec4(unpack_two(w[index]), unpack_two(w[index + 1])));
 }
 #elif DVK_WEIGHT == 2
 layout(set = 0, binding = 1) readonly buffer Weights {
     uint w[];
 };
 
-// The scale is common to a column, so it multiplies the sum.
 vec4 weight(uint index) {
     int bytes = int(w[index]);
     return vec4(ivec4(bytes << 24, bytes << 16, bytes << 8, bytes) >> 24);
@@ -54,22 +59,29 @@ vec4 four_floats(uint index) {
     return uintBitsToFloat(uvec4(w[index], w[index + 1], w[index + 2], w[index + 3]));
 }
 
-vec4 finish(vec4 sum, uint column4) {
-    uint index = push.depth * (push.w_stride / 4) + 4 * column4;
-    return sum * four_floats(index) + four_floats(index + push.w_stride);
+// It is common to a column, so it multiplies the sum.
+vec4 scale(uint column4) {
+    return four_floats(push.depth * (push.w_stride / 4) + 4 * column4);
+}
+
+vec4 bias(uint column4) {
+    return four_floats(push.depth * (push.w_stride / 4) + push.w_stride + 4 * column4);
 }
 #else
 layout(set = 0, binding = 1) readonly buffer Weights {
-    vec4 w[];
+    FOUR_FLOATS w[];
 };
 
 vec4 weight(uint index) {
-    return w[index];
+    return unpack_four(w[index]);
 }
 
-// What is left to do to a sum: the bias of its four columns.
-vec4 finish(vec4 sum, uint column4) {
-    return sum + w[push.depth * (push.w_stride / 4) + column4];
+vec4 scale(uint column4) {
+    return vec4(1.0);
+}
+
+vec4 bias(uint column4) {
+    return unpack_four(w[push.depth * (push.w_stride / 4) + column4]);
 }
 #endif
 
@@ -87,14 +99,20 @@ float activate(float x) {
     return x;
 }
 
-// Stores the four products at `row` and the columns from 4 * column4; the caller has checked both.
-void store(uint row, uint column4, vec4 sum) {
-    vec4 value = finish(sum, push.first_column / 4 + column4);
-    value = vec4(activate(value.x), activate(value.y), activate(value.z), activate(value.w));
-
+// Where the four results of row 0 and the columns from 4 * column4 go, in vec4; other rows are out_stride apart.
+uint first_result(uint column4) {
     uint columns4 = push.plane_columns / 4;
     uint plane = column4 / columns4;
-    uint index = (plane * push.plane_stride + row * push.out_stride) / 4 + column4 - plane * columns4;
+    return plane * (push.plane_stride / 4) + column4 - plane * columns4;
+}
+
+// Finishes four sums and stores them; `first` is first_result(column4), `factor` and `addend` are scale() and bias(),
+// so that the columns' own work can be done once for many rows. The caller has checked row and column.
+void store_finished(uint row, uint column4, uint first, vec4 sum, vec4 factor, vec4 addend) {
+    vec4 value = sum * factor + addend;
+    value = vec4(activate(value.x), activate(value.y), activate(value.z), activate(value.w));
+
+    uint index = first + row * (push.out_stride / 4);
     if (RESIDUAL == RESIDUAL_IN_PLACE)
         value += result[index];
     if (RESIDUAL == RESIDUAL_MULTIPLY)
@@ -102,4 +120,9 @@ void store(uint row, uint column4, vec4 sum) {
     if (RESIDUAL == RESIDUAL_TABLE)
         value += table[(push.first_row + row) % push.table_rows * (push.out_stride / 4) + column4];
     result[index] = value;
+}
+
+void store(uint row, uint column4, vec4 sum) {
+    uint weights4 = push.first_column / 4 + column4;
+    store_finished(row, column4, first_result(column4), sum, scale(weights4), bias(weights4));
 }

@@ -42,7 +42,8 @@ DVK_PUSH_END(dvk_push_patchify)
  * bias. w is [depth + 1][w_stride], zero beyond the matrix's own columns; w_stride is a multiple of 64. Weights of less
  * than 32 bits are stored as dvk_weight_type says. Where the columns are wider than a plane (query, key, value), column
  * c goes to plane c / plane_columns: out[(c / plane_columns) * plane_stride + r * out_stride + c % plane_columns]
- * Tiles: group = tile_row * ceil(columns / tile_columns) + tile_column. */
+ * One workgroup a tile of tile_rows x tile_columns; in which order the groups take the tiles is the variant's business.
+ */
 DVK_PUSH(dvk_push_matmul) {
     DVK_PUSH_GROUPS
     DVK_UINT rows;    /* M */

@@ -21,6 +21,19 @@ CAPABILITIES = {
     64: "GroupNonUniformBallot",
     4433: "StorageBuffer16BitAccess",
     9: "Float16",
+    11: "Int64",
+    5345: "VulkanMemoryModel",
+    6016: "DotProductInput4x8BitAll",
+    6017: "DotProductInput4x8Bit",
+    6018: "DotProductInput4x8BitPacked",
+    6019: "DotProduct",
+    6022: "CooperativeMatrixKHR",
+    5430: "CooperativeMatrixReductionsNV",
+    5431: "CooperativeMatrixConversionsNV",
+    5432: "CooperativeMatrixPerElementOperationsNV",
+    5433: "CooperativeMatrixTensorAddressingNV",
+    5434: "CooperativeMatrixBlockLoadsNV",
+    5439: "TensorAddressingNV",
 }
 
 # The arithmetic that array lengths use: opcode -> function of the operands.

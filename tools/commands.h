@@ -9,5 +9,6 @@ int command_run(const struct options *options);
 int command_devices(const struct options *options);
 int command_info(const struct options *options);
 int command_fetch(const struct options *options);
+int command_bench(const struct options *options);
 
 #endif

@@ -1,5 +1,4 @@
 /* `dino-vk fetch NAME` */
-#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,6 +6,7 @@
 
 #include "commands.h"
 #include "fetch_file.h"
+#include "json_file.h"
 #include "output_file.h"
 #include "text.h"
 
@@ -78,11 +78,16 @@ static long stall_seconds(void) {
 }
 
 /* A shard's name comes from a file of the repository: a plain name, so that it cannot lead out of the snapshot. */
-static bool is_shard(const json_t *value, const char *suffix) {
-    const char *name = json_string_value(value);
-    size_t length = name ? json_string_length(value) : 0, end = strlen(suffix);
-    return length > end && length <= 100 && !strcmp(name + length - end, suffix) && strlen(name) == length &&
-           hub_is_plain_name(name, length);
+static bool is_shard(const char *name, const char *suffix) {
+    size_t length = name ? strlen(name) : 0, end = strlen(suffix);
+    return length > end && length <= 100 && !strcmp(name + length - end, suffix) && hub_is_plain_name(name, length);
+}
+
+static bool is_seen(const char *const *seen, size_t count, const char *name) {
+    for (size_t i = 0; i < count; i++)
+        if (!strcmp(seen[i], name))
+            return true;
+    return false;
 }
 
 static int fetch_shards(struct fetch *fetch, const char *index, const char *suffix) {
@@ -90,33 +95,32 @@ static int fetch_shards(struct fetch *fetch, const char *index, const char *suff
     int code = hub_cache_snapshot(&fetch->cache, fetch->commit, snapshot);
     if (code)
         return code;
-    json_t *root = hub_print(path, sizeof(path), "%s/%s", snapshot, index) ? json_load_file(path, 0, NULL) : NULL;
-    json_t *map = json_object_get(root, "weight_map"), *seen = json_object(), *value;
-    const char *tensor;
-    if (!json_is_object(map) || !seen)
-        code = fail(EXIT_CODE_MODEL, "%s of %s is no index of shards: expected JSON with a \"weight_map\"", index,
+    dvk_json *root = hub_print(path, sizeof(path), "%s/%s", snapshot, index) ? json_file_read(path) : NULL;
+    const dvk_json *map = dvk_json_get(root, "weight_map");
+    const char *seen[MAX_SHARDS];
+    size_t count = 0;
+    if (!dvk_json_is(map, DVK_JSON_OBJECT)) {
+        dvk_release(NULL, root);
+        return fail(EXIT_CODE_MODEL, "%s of %s is no index of shards: expected JSON with a \"weight_map\"", index,
                     fetch->name);
-    else
-        json_object_foreach(map, tensor, value) {
-            bool missing = false;
-            if (!is_shard(value, suffix))
-                code = fail(EXIT_CODE_MODEL, "%s of %s: \"%.100s\" is not in a file with a plain name ending in %s",
-                            index, fetch->name, tensor, suffix);
-            else if (json_object_get(seen, json_string_value(value)))
-                continue;
-            else if (json_object_size(seen) == MAX_SHARDS ||
-                     json_object_set(seen, json_string_value(value), value) != 0)
-                code = fail(EXIT_CODE_MODEL, "%s of %s names more than %d shards", index, fetch->name, MAX_SHARDS);
-            else
-                code = fetch_file(fetch, json_string_value(value), &missing);
-            if (code == 0 && missing)
-                code = fail(EXIT_CODE_MODEL, "%s has no %s, which its %s names", fetch->name, json_string_value(value),
-                            index);
-            if (code)
-                break;
-        }
-    json_decref(seen);
-    json_decref(root);
+    }
+    const dvk_json *tensor = map + 1;
+    for (uint32_t i = 0; i < map->count && !code; i++, tensor = dvk_json_next_key(tensor)) {
+        const char *name = dvk_json_text(tensor + 1);
+        bool missing = false;
+        if (!is_shard(name, suffix))
+            code = fail(EXIT_CODE_MODEL, "%s of %s: \"%.100s\" is not in a file with a plain name ending in %s", index,
+                        fetch->name, tensor->text, suffix);
+        else if (is_seen(seen, count, name))
+            continue;
+        else if (count == MAX_SHARDS)
+            code = fail(EXIT_CODE_MODEL, "%s of %s names more than %d shards", index, fetch->name, MAX_SHARDS);
+        else
+            code = fetch_file(fetch, seen[count++] = name, &missing);
+        if (code == 0 && missing)
+            code = fail(EXIT_CODE_MODEL, "%s has no %s, which its %s names", fetch->name, name, index);
+    }
+    dvk_release(NULL, root);
     return code;
 }
 

@@ -1,11 +1,11 @@
 #include "licence.h"
 
-#include <jansson.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #include "hub_names.h"
+#include "json_file.h"
 
 /* Front matter comes first; whoever writes more of it than this goes without. */
 #define MAX_LINES 1000
@@ -46,10 +46,10 @@ static bool find_in_card(const char *path, char licence[LICENCE_SIZE]) {
 }
 
 static bool find_in_config(const char *path, char licence[LICENCE_SIZE]) {
-    json_t *root = json_load_file(path, 0, NULL);
-    const char *value = json_string_value(json_object_get(root, "license"));
+    dvk_json *root = json_file_read(path);
+    const char *value = dvk_json_text(dvk_json_get(root, "license"));
     bool found = value && *value && hub_print(licence, LICENCE_SIZE, "%s", value);
-    json_decref(root);
+    dvk_release(NULL, root);
     return found;
 }
 

@@ -21,6 +21,8 @@ static int dispatch(const struct options *options) {
         return command_info(options);
     case COMMAND_FETCH:
         return command_fetch(options);
+    case COMMAND_BENCH:
+        return command_bench(options);
     case COMMAND_RUN:
         break;
     }

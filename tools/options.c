@@ -32,6 +32,9 @@ enum {
     OPTION_PCA,
     OPTION_PLAN,
     OPTION_REVISION,
+    OPTION_TIME,
+    OPTION_PROFILE,
+    OPTION_TRACE,
     OPTION_VERSION,
 };
 
@@ -57,6 +60,9 @@ static const struct option long_options[] = {
     {"pca", required_argument, NULL, OPTION_PCA},
     {"plan", no_argument, NULL, OPTION_PLAN},
     {"revision", required_argument, NULL, OPTION_REVISION},
+    {"time", required_argument, NULL, OPTION_TIME},
+    {"profile", no_argument, NULL, OPTION_PROFILE},
+    {"trace", required_argument, NULL, OPTION_TRACE},
     {"version", no_argument, NULL, OPTION_VERSION},
     {NULL, 0, NULL, 0},
 };
@@ -67,6 +73,7 @@ void print_help(void) {
           "       dino-vk devices [--json]\n"
           "       dino-vk info [--json] [--size N|WxH] [--precision P] [MODEL]\n"
           "       dino-vk fetch [--revision R] NAME\n"
+          "       dino-vk bench [--batch N,...] [--time SECONDS] [--json] [options]\n"
           "\n"
           "Computes the features of images with a DINO vision transformer on a Vulkan device.\n"
           "IMAGE is a PNG, JPEG, BMP, TGA or PNM file, or - for the standard input.\n"
@@ -113,7 +120,10 @@ void print_help(void) {
           "      --pca FILE.png         write the first three principal components of the patch tokens as red,\n"
           "                             green and blue\n"
           "      --plan                 print the operations of one pass instead of running it; needs no IMAGE\n"
+          "      --profile              also print on the standard error what each operation took\n"
+          "      --trace FILE.json      write when each stage ran, for Perfetto or chrome://tracing\n"
           "      --revision R           of fetch: a branch, a tag or a commit (default main)\n"
+          "      --time SECONDS         of bench: for each batch size (default 3)\n"
           "  -v, --verbose              print the library's log on the standard error\n"
           "  -h, --help                 print this text\n"
           "      --version              print the version\n"
@@ -125,12 +135,13 @@ void print_help(void) {
           "position from 0: in place of %d (or %03d), else before the extension (FILE-0.png). Files appear\n"
           "under their names only when all of them are complete.\n"
           "\n"
-          "-- ends the options. A file that is called devices, info or fetch is reached as ./devices.\n"
+          "-- ends the options. A file that is called devices, info, fetch or bench is reached as ./bench.\n"
           "\n"
           "Exit status: 0 done; 1 the command line; 2 an image; 3 the model; 4 the device, its driver or memory;\n"
           "5 an output. A signal ends the command with that signal's status, and leaves no file behind.\n"
           "\n"
           "Environment: DINO_VK_MODEL (see --model), DINO_VK_NO_CACHE (not empty: --no-cache), XDG_CACHE_HOME,\n"
+          "DINO_VK_DISABLE (what not to use of the device: coopmat, coopmat2, fp16, int64, subgroup, dot, timeline),\n"
           "HF_HUB_CACHE, HF_HOME (where the Hugging Face cache is); for fetch also HF_ENDPOINT, HF_TOKEN,\n"
           "HF_HUB_OFFLINE, HF_HUB_DOWNLOAD_TIMEOUT, and libcurl's proxy variables.\n",
           stdout);
@@ -209,6 +220,35 @@ static int parse_count(const char *option, const char *text, uint32_t most, uint
     return 0;
 }
 
+/* "8" or "1,8,32". */
+static int parse_batches(const char *text, struct options *options) {
+    const char *rest = text;
+    options->batch_count = 0;
+    options->batches_given = true;
+    do {
+        uint32_t *batch = &options->batches[options->batch_count];
+        if (options->batch_count == MAX_BATCHES || !parse_number(rest, batch, &rest) || *batch < 1 ||
+            *batch > MAX_BATCH || (*rest && *rest != ','))
+            return fail(EXIT_CODE_USAGE,
+                        "--batch of `dino-vk bench` expects up to %d whole numbers from 1 to %d with commas between "
+                        "them, but '%s' was given",
+                        MAX_BATCHES, MAX_BATCH, text);
+        options->batch_count++;
+    } while (*rest++ == ',');
+    return 0;
+}
+
+static int parse_seconds(const char *text, struct options *options) {
+    char *end;
+    errno = 0;
+    double value = strtod(text, &end);
+    /* Written so that a NaN is refused. */
+    if (end == text || *end || errno || !(value > 0.0 && value <= 3600.0))
+        return fail(EXIT_CODE_USAGE, "--time expects seconds above 0 and up to 3600, but '%s' was given", text);
+    options->bench_seconds = value;
+    return 0;
+}
+
 static int parse_threshold(const char *text, struct options *options) {
     char *end;
     errno = 0;
@@ -238,8 +278,11 @@ static int parse_choice(const char *option, const char *text, const struct choic
 }
 
 static const struct choice resizes[] = {{"newest", DVK_RESIZE_NEWEST}, {"classic", DVK_RESIZE_CLASSIC}, {NULL, 0}};
-static const struct choice subcommands[] = {
-    {"devices", COMMAND_DEVICES}, {"info", COMMAND_INFO}, {"fetch", COMMAND_FETCH}, {NULL, 0}};
+static const struct choice subcommands[] = {{"devices", COMMAND_DEVICES},
+                                            {"info", COMMAND_INFO},
+                                            {"fetch", COMMAND_FETCH},
+                                            {"bench", COMMAND_BENCH},
+                                            {NULL, 0}};
 static const struct choice tokens[] = {{"cls", DVK_OUTPUT_CLS},
                                        {"patch", DVK_OUTPUT_PATCHES},
                                        {"all", DVK_OUTPUT_LAST_HIDDEN_STATE},
@@ -279,8 +322,11 @@ static bool belongs_to(int option, enum command command) {
         return option == OPTION_JSON || option == OPTION_SIZE || option == OPTION_PRECISION;
     case COMMAND_FETCH:
         return option == OPTION_REVISION;
+    case COMMAND_BENCH:
+        return option == 'm' || option == 'd' || option == 'v' || option == OPTION_PRECISION || option == OPTION_SIZE ||
+               option == OPTION_BATCH || option == OPTION_TIME || option == OPTION_NO_CACHE || option == OPTION_JSON;
     default:
-        return option != OPTION_REVISION;
+        return option != OPTION_REVISION && option != OPTION_TIME;
     }
 }
 
@@ -288,13 +334,17 @@ static int fail_foreign_option(int option, enum command command) {
     static const struct choice options[] = {{"--json", COMMAND_DEVICES},
                                             {"--json, --size, --precision", COMMAND_INFO},
                                             {"--revision", COMMAND_FETCH},
+                                            {"--model, --device, --precision, --size, --batch, --time, --no-cache, "
+                                             "--json, --verbose",
+                                             COMMAND_BENCH},
                                             {NULL, 0}};
     for (size_t i = 0; options[i].name; i++) {
         if (options[i].value == (int)command)
             return fail(EXIT_CODE_USAGE, "`dino-vk %s` takes no option but %s and --help, but --%s was given",
                         subcommands[i].name, options[i].name, option_name(option));
     }
-    return fail(EXIT_CODE_USAGE, "--%s belongs to `dino-vk fetch`", option_name(option));
+    return fail(EXIT_CODE_USAGE, "--%s belongs to `dino-vk %s`", option_name(option),
+                option == OPTION_TIME ? "bench" : "fetch");
 }
 
 static int apply(int option, const char *value, struct options *options) {
@@ -323,6 +373,8 @@ static int apply(int option, const char *value, struct options *options) {
     case OPTION_SIZE:
         return parse_size(value, options);
     case OPTION_BATCH:
+        if (options->command == COMMAND_BENCH)
+            return parse_batches(value, options);
         return parse_count("--batch", value, MAX_BATCH, &options->batch);
     case OPTION_TOKENS:
         if ((code = parse_choice("--tokens", value, tokens, &choice)) == 0)
@@ -361,6 +413,14 @@ static int apply(int option, const char *value, struct options *options) {
     case OPTION_REVISION:
         options->revision = value;
         return 0;
+    case OPTION_TIME:
+        return parse_seconds(value, options);
+    case OPTION_PROFILE:
+        options->profile = true;
+        return 0;
+    case OPTION_TRACE:
+        options->trace = value;
+        return 0;
     default:
         return fail(EXIT_CODE_USAGE, "an option that is declared but not handled: %d", option);
     }
@@ -384,6 +444,13 @@ static int check(const struct options *options) {
                         options->image_count);
         return 0;
     }
+    if (options->command == COMMAND_BENCH) {
+        if (options->image_count > 0)
+            return fail(EXIT_CODE_USAGE,
+                        "`dino-vk bench` takes no image, since it makes its own input, but '%s' was given",
+                        options->images[0]);
+        return 0;
+    }
     if (options->command == COMMAND_INFO) {
         if (options->image_count > 1)
             return fail(EXIT_CODE_USAGE, "`dino-vk info` takes one model, but %d arguments were given",
@@ -393,15 +460,17 @@ static int check(const struct options *options) {
 
     if (options->image_count == 0 && !options->plan)
         return fail(EXIT_CODE_USAGE, "no image was given; `dino-vk IMAGE...` or `dino-vk --help`");
+    if (options->plan && options->profile)
+        return fail(EXIT_CODE_USAGE, "--plan runs nothing, so --profile has nothing to tell; leave one of them out");
     if (options->threshold > 0.0 && !options->attention)
         return fail(EXIT_CODE_USAGE, "--threshold belongs to --attention FILE.png, which was not given");
     if (options->threshold > 0.0 && is_npy(options->attention))
         return fail(EXIT_CODE_USAGE, "--threshold marks patches in a picture, but '%s' gets the numbers; leave it out",
                     options->attention);
-    const char *files[] = {options->npy, options->attention, options->pca};
-    const char *names[] = {"-o", "--attention", "--pca"};
+    const char *files[] = {options->npy, options->trace, options->attention, options->pca};
+    const char *names[] = {"-o", "--trace", "--attention", "--pca"};
     bool stdout_taken = false;
-    for (size_t i = 0; i < 3; i++) {
+    for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
         if (!files[i])
             continue;
         if (options->plan)
@@ -416,7 +485,7 @@ static int check(const struct options *options) {
         }
         if (strcmp(files[i], "-") != 0)
             continue;
-        if (i > 0 && options->image_count > 1)
+        if (i > 1 && options->image_count > 1)
             return fail(EXIT_CODE_USAGE, "%s - writes one picture to the standard output, but %d images were given",
                         names[i], options->image_count);
         stdout_taken = true;
@@ -427,7 +496,12 @@ static int check(const struct options *options) {
 }
 
 int options_parse(int argc, char **argv, struct options *options) {
-    *options = (struct options){.tokens = DVK_OUTPUT_CLS, .batch = 1, .revision = "main"};
+    *options = (struct options){.tokens = DVK_OUTPUT_CLS,
+                                .batch = 1,
+                                .revision = "main",
+                                .batches = {1, 8, 32, 64},
+                                .batch_count = 4,
+                                .bench_seconds = 3.0};
     const char *model = getenv("DINO_VK_MODEL");
     if (model && *model)
         options->model = model;

@@ -9,9 +9,12 @@ enum command {
     COMMAND_DEVICES,
     COMMAND_INFO,
     COMMAND_FETCH,
+    COMMAND_BENCH,
     COMMAND_HELP,
     COMMAND_VERSION,
 };
+
+#define MAX_BATCHES 16
 
 struct options {
     enum command command;
@@ -22,6 +25,10 @@ struct options {
     dvk_precision precision;
     uint32_t width, height; /* both 0: the preprocessor's */
     uint32_t batch;
+    uint32_t batches[MAX_BATCHES]; /* of `bench` */
+    size_t batch_count;
+    bool batches_given;
+    double bench_seconds; /* for each of them */
     dvk_output tokens;
     bool tokens_given;  /* else a model without CLS gives what it has */
     uint32_t top_count; /* --top: that many classes; 0: none */
@@ -33,6 +40,8 @@ struct options {
     const char *attention; /* the same for the pictures */
     const char *pca;
     double threshold; /* 0: no mask */
+    const char *trace;
+    bool profile;
     bool json;
     bool plan;
     bool verbose;

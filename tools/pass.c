@@ -7,6 +7,7 @@
 #include "attention_picture.h"
 #include "image_input.h"
 #include "npy_writer.h"
+#include "op_table.h"
 #include "pca_picture.h"
 #include "run.h"
 
@@ -58,6 +59,7 @@ int run_prepare(struct run *run, uint32_t width, uint32_t height) {
     if (code)
         return code;
     progress("preparing %" PRIu32 "x%" PRIu32, width, height);
+    double start = now_ms();
     dvk_session_params params = {
         .batch = batch_size(options), .width = width, .height = height, .dino_scale_factor = options->dino_positions};
     params.outputs = DVK_OUTPUT_BIT(options->tokens);
@@ -70,6 +72,7 @@ int run_prepare(struct run *run, uint32_t width, uint32_t height) {
     dvk_error error;
     if (dvk_session_create(run->model, &params, &run->session, &error) != DVK_OK)
         return fail_library(EXIT_CODE_DEVICE, &error);
+    trace_add(run->trace, TRACK_COMMAND, start, now_ms(), "prepare %" PRIu32 "x%" PRIu32, width, height);
     return 0;
 }
 
@@ -200,6 +203,8 @@ static int draw_pictures(struct run *run, struct slot *slot, uint32_t in_pass, c
     result->attention_path = slot->attention_path;
     result->pca_path = slot->pca_path;
     result->pictures_ms = now_ms() - start;
+    if (options->attention || options->pca)
+        trace_add(run->trace, TRACK_COMMAND, start, now_ms(), "pictures of image %d", index + 1);
     return code;
 }
 
@@ -236,8 +241,26 @@ static int preprocess(const struct run *run, struct slot *slot, float *pixel_val
     if (dvk_preprocess(run->model, &params, &slot->image, pixel_values, resized, &error) != DVK_OK)
         return fail_library(EXIT_CODE_DEVICE, &error);
     slot->result.preprocess_ms = now_ms() - start;
+    trace_add(run->trace, TRACK_COMMAND, start, now_ms(), "preprocess image %d", slot->result.index + 1);
     dvk_image_free(&slot->image);
     return 0;
+}
+
+static int run_session(struct run *run, const float *pixel_values, uint32_t count) {
+    dvk_error error;
+    double start = now_ms();
+    dvk_result status = dvk_session_write(run->session, 0, pixel_values, count, &error);
+    double written = now_ms();
+    trace_add(run->trace, TRACK_COMMAND, start, written, "upload %" PRIu32, count);
+    if (status == DVK_OK)
+        status = dvk_session_submit(run->session, NULL, &error);
+    double submitted = now_ms();
+    trace_add(run->trace, TRACK_COMMAND, written, submitted, "submit");
+    if (status == DVK_OK)
+        status = dvk_session_wait(run->session, 0, UINT64_MAX, &error);
+    trace_add(run->trace, TRACK_COMMAND, submitted, now_ms(), "wait");
+    trace_add(run->trace, TRACK_DEVICE, written, now_ms(), "pass of %" PRIu32, count);
+    return status == DVK_OK ? 0 : fail_library(EXIT_CODE_DEVICE, &error);
 }
 
 static int run_members(struct run *run, struct slot **members, uint32_t count, float *pixel_values, uint8_t *resized) {
@@ -251,18 +274,18 @@ static int run_members(struct run *run, struct slot **members, uint32_t count, f
     }
     int first = members[0]->result.index;
     progress("image %d of %d", first + 1, run->options->image_count);
-    dvk_error error;
     double start = now_ms();
-    if (dvk_session_run(run->session, pixel_values, count, &error) != DVK_OK)
-        return fail_library(EXIT_CODE_DEVICE, &error);
-    double pass_ms = now_ms() - start;
+    int code = run_session(run, pixel_values, count);
+    if (code)
+        return code;
+    double pass_ms = now_ms() - start, download = now_ms();
     for (uint32_t i = 0; i < count; i++) {
         struct slot *slot = members[i];
         struct image_result *result = &slot->result;
         result->session = *session;
         result->in_pass = count;
         result->pass_ms = pass_ms;
-        int code = read_output(run, slot, run->options->tokens, i, result->shape, &result->dimensions, &result->values);
+        code = read_output(run, slot, run->options->tokens, i, result->shape, &result->dimensions, &result->values);
         if (code == 0 && run->options->top_count)
             code = rank_classes(run, slot, i);
         if (code == 0)
@@ -271,6 +294,7 @@ static int run_members(struct run *run, struct slot **members, uint32_t count, f
             return code;
         slot->done = true;
     }
+    trace_add(run->trace, TRACK_COMMAND, download, now_ms(), "download %" PRIu32, count);
     return 0;
 }
 
@@ -294,5 +318,32 @@ int run_pass(struct run *run) {
         free(resized);
     }
     free(members);
+    return code;
+}
+
+int run_profile(struct run *run) {
+    const uint32_t count = dvk_session_get_info(run->session)->dispatches;
+    dvk_op_profile *ops = calloc(count, sizeof(*ops));
+    if (!ops)
+        return fail(EXIT_CODE_DEVICE, "out of memory for the times of %" PRIu32 " operations", count);
+    progress("profiling");
+    dvk_error error;
+    struct op_table table = {0};
+    double start = now_ms();
+    int code = dvk_session_profile(run->session, ops, count, &error) == DVK_OK ? op_table_make(ops, count, &table)
+                                                                               : fail_library(EXIT_CODE_DEVICE, &error);
+    double end = now_ms();
+    trace_add(run->trace, TRACK_DEVICE, start, end, "profiled pass");
+    /* The device's clock is not the host's: its last operation is drawn as if it ended when the host knew that. */
+    for (uint32_t i = 0; i < count && code == 0; i++) {
+        double from = end - (double)(ops[count - 1].start_ns + ops[count - 1].ns - ops[i].start_ns) * 1e-6;
+        trace_add(run->trace, TRACK_OPERATIONS, from, from + (double)ops[i].ns * 1e-6, "%s", ops[i].label);
+    }
+    if (code == 0 && run->options->profile) {
+        progress_clear();
+        op_table_print(stderr, &table, 0.0);
+    }
+    free(table.rows);
+    free(ops);
     return code;
 }

@@ -12,7 +12,7 @@
 #define FIRST_VALUES 6
 
 bool report_is_silent(const struct options *options) {
-    const char *files[] = {options->npy, options->attention, options->pca};
+    const char *files[] = {options->npy, options->attention, options->pca, options->trace};
     for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
         if (files[i] && !strcmp(files[i], "-"))
             return true;

@@ -6,18 +6,14 @@
 #include "run.h"
 
 #include <inttypes.h>
-#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "commands.h"
+#include "device_input.h"
 #include "image_input.h"
 #include "model_input.h"
 #include "npy_writer.h"
-
-#ifndef PATH_MAX
-#define PATH_MAX 4096
-#endif
 
 /* Classes named with --tokens logits where --top does not say. */
 #define DEFAULT_TOP 5
@@ -37,11 +33,11 @@ static int probe_pictures(const struct options *options, const struct image_iden
     int count = options->image_count;
     char *attention = options->attention ? picture_path(options->attention, index, count) : NULL;
     char *pca = options->pca ? picture_path(options->pca, index, count) : NULL;
-    const char *paths[] = {options->npy, attention, pca};
+    const char *paths[] = {options->npy, options->trace, attention, pca};
     int code = 0;
     if ((options->attention && !attention) || (options->pca && !pca))
         code = fail(EXIT_CODE_DEVICE, "out of memory for a file's name");
-    for (size_t i = 1; i < sizeof(paths) / sizeof(paths[0]) && code == 0; i++) {
+    for (size_t i = 2; i < sizeof(paths) / sizeof(paths[0]) && code == 0; i++) {
         for (size_t j = 0; paths[i] && j < i && code == 0; j++) {
             if (paths[j] && !strcmp(paths[i], paths[j]))
                 code = fail(EXIT_CODE_USAGE, "%s would be written twice; give each output its own name", paths[i]);
@@ -62,32 +58,12 @@ static int check_files(const struct options *options) {
     int code = images_check(options, identities);
     if (code == 0 && options->npy)
         code = probe_output(options, identities, options->npy);
+    if (code == 0 && options->trace)
+        code = probe_output(options, identities, options->trace);
     for (int index = 0; index < options->image_count && code == 0; index++)
         code = probe_pictures(options, identities, index);
     free(identities);
     return code;
-}
-
-/* Where compiled pipelines are kept: NULL for nowhere. */
-static const char *cache_directory(const struct options *options, char path[PATH_MAX]) {
-    if (options->no_cache)
-        return NULL;
-    const char *base = getenv("XDG_CACHE_HOME");
-    const char *home = getenv("HOME");
-    int length;
-    if (base && base[0] == '/') /* the XDG base directory specification: relative paths are to be ignored */
-        length = snprintf(path, PATH_MAX, "%s/dino-vk", base);
-    else if (home && home[0] == '/')
-        length = snprintf(path, PATH_MAX, "%s/.cache/dino-vk", home);
-    else
-        return NULL;
-    return length > 0 && length < PATH_MAX ? path : NULL;
-}
-
-static void print_log(void *user, dvk_log_level level, const char *message) {
-    (void)user;
-    (void)level;
-    note("%s", message);
 }
 
 /* What the model does not have, before anything slow is done for it. */
@@ -113,29 +89,24 @@ static int check_tokens(const struct options *options, const dvk_model_info *mod
 
 static int open_model(struct run *run) {
     const struct options *options = run->options;
-    char cache[PATH_MAX];
-    dvk_context_params params = {.device = options->device, .cache_dir = cache_directory(options, cache)};
-    if (options->verbose) {
-        params.log = print_log;
-        params.log_level = DVK_LOG_DEBUG;
-    }
-    progress("opening the device");
-    dvk_error error;
     double start = now_ms();
-    if (dvk_context_create(&params, &run->context, &error) != DVK_OK)
-        return fail_library(EXIT_CODE_DEVICE, &error);
+    int code = device_open(options, &run->context);
+    if (code)
+        return code;
     run->report.device = dvk_context_device(run->context);
     run->report.tier = dvk_context_tier(run->context);
     run->report.device_ms = now_ms() - start;
+    trace_add(run->trace, TRACK_COMMAND, start, now_ms(), "open the device");
 
     progress("loading %s", options->model ? options->model : "the built-in model");
     start = now_ms();
-    int code = model_read(options->model, options->classifier, options->precision, run->context, &run->model);
+    code = model_read(options->model, options->classifier, options->precision, run->context, &run->model);
     if (code)
         return code;
     run->report.model = dvk_model_get_info(run->model);
     run->report.labels = run->model;
     run->report.model_ms = now_ms() - start;
+    trace_add(run->trace, TRACK_COMMAND, start, now_ms(), "load the model");
     const dvk_model_info *info = run->report.model;
     if (!options->tokens_given && !info->has_cls)
         run->own.tokens = info->has_pooler ? DVK_OUTPUT_POOLED : DVK_OUTPUT_MEAN;
@@ -160,6 +131,7 @@ static int fill_window(struct run *run) {
         if (code)
             return code;
         slot->result.decode_ms = now_ms() - start;
+        trace_add(run->trace, TRACK_COMMAND, start, now_ms(), "decode image %d", run->next_image + 1);
         slot->result.image_width = slot->image.width;
         slot->result.image_height = slot->image.height;
         bytes += (size_t)slot->image.width * slot->image.height * 3;
@@ -222,6 +194,7 @@ static void free_slot(struct slot *slot) {
 
 /* Prints and writes what is done, as far as nothing before it is missing. */
 static int emit(struct run *run) {
+    double start = now_ms();
     int code = 0;
     int count = 0;
     for (; code == 0 && count < run->slot_count && run->slots[count].done; count++) {
@@ -231,6 +204,8 @@ static int emit(struct run *run) {
         if (code == 0)
             code = report_image(&run->report, result);
     }
+    if (count)
+        trace_add(run->trace, TRACK_COMMAND, start, now_ms(), "print %d", count);
     for (int i = 0; i < count; i++)
         free_slot(&run->slots[i]);
     run->slot_count -= count;
@@ -263,8 +238,14 @@ static int run_images(struct run *run) {
 
 static int commit(struct run *run) {
     int code = run->npy_dimensions ? output_file_finish(&run->npy) : 0;
+    if (code == 0 && run->trace)
+        code = output_file_open(&run->trace_file, run->options->trace);
+    if (code == 0 && run->trace)
+        code = trace_write(run->trace, &run->trace_file);
     if (code == 0 && run->npy_dimensions)
         code = output_file_commit(&run->npy);
+    if (code == 0 && run->trace)
+        code = output_file_commit(&run->trace_file);
     for (size_t i = 0; i < run->picture_count && code == 0; i++)
         code = output_file_commit(&run->pictures[i]);
     return code;
@@ -315,6 +296,8 @@ static void close_run(struct run *run) {
         output_file_discard(&run->pictures[i]);
     free(run->pictures);
     output_file_discard(&run->npy);
+    output_file_discard(&run->trace_file);
+    trace_close(run->trace);
     dvk_session_destroy(&run->session);
     dvk_model_destroy(&run->model);
     dvk_context_destroy(&run->context);
@@ -323,11 +306,17 @@ static void close_run(struct run *run) {
 int command_run(const struct options *options) {
     struct run run = {.own = *options, .report = {.start = now_ms()}};
     run.options = run.report.options = &run.own;
+    if (options->trace) {
+        run.trace = &run.own_trace;
+        trace_open(run.trace, run.report.start);
+    }
     int code = check_files(options);
     if (code == 0 && options->plan) {
         code = print_plan(&run);
     } else if (code == 0) {
         code = run_images(&run);
+        if (code == 0 && (options->profile || options->trace))
+            code = run_profile(&run);
         if (code == 0)
             code = commit(&run);
         if (code == 0)

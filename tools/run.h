@@ -4,6 +4,7 @@
 
 #include "output_file.h"
 #include "report.h"
+#include "trace.h"
 
 /* One image on its way. */
 struct slot {
@@ -21,6 +22,9 @@ struct run {
     dvk_model *model;
     dvk_session *session; /* of the size last needed; NULL before the first */
     struct report report;
+    struct trace *trace; /* NULL: not asked for */
+    struct trace own_trace;
+    struct output_file trace_file;
 
     struct output_file npy;
     uint64_t npy_patches; /* of the first image: all must have as many where -o holds patch tokens */
@@ -40,6 +44,9 @@ int run_prepare(struct run *run, uint32_t width, uint32_t height);
 
 /* Takes up to a batch of waiting slots of one size through the model, draws their pictures, and marks them done. */
 int run_pass(struct run *run);
+
+/* Runs the last pass once more, to tell what each operation takes: --profile and --trace. */
+int run_profile(struct run *run);
 
 /* The file of a picture of image `index`: see --help. NULL: out of memory. */
 char *picture_path(const char *file, int index, int image_count);

@@ -36,7 +36,7 @@ class WithoutDevice(Case):
             text = self.run_good(option).out.decode()
         for option in (
             "-m, --model -d, --device --precision --no-cache --classifier --size --resize --ignore-orientation --dino-positions --batch --tokens --top "
-            "-o, --output --json --attention --threshold --pca --plan -v, --verbose -h, --help --version"
+            "-o, --output --json --attention --threshold --pca --plan --profile --trace --time -v, --verbose -h, --help --version"
         ).split():
             with self.subTest(case=option):
                 self.assertIn(option, text)
@@ -493,6 +493,23 @@ class Family(Case):
         ):
             with self.subTest(case=f"{model} {' '.join(arguments)}"):
                 self.check_error(3, words, "-m", str(harness.setup.make_model(model)), *arguments, self.image)
+
+
+class Disabled(Case):
+    def setUp(self):
+        super().setUp()
+        self.need_device()
+        self.image = self.make_png()
+
+    def test_parts(self):
+        parts = {"DINO_VK_DISABLE": "coopmat,fp16,,subgroup,dot,timeline,coopmat2,"}
+        self.assertTrue(json.loads(self.run_good("--json", self.image, environment=parts).out)["values"])
+
+    def test_unknown(self):
+        for text in ("fp17", "fp16 ", "FP16", "fp16;dot"):
+            result = self.run_command(self.image, environment={"DINO_VK_DISABLE": text})
+            self.assertEqual((result.code, result.out), (1, b""))
+            self.assertIn(f'DINO_VK_DISABLE names "{text}"', result.err)
 
 
 class Caching(Case):

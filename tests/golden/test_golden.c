@@ -268,7 +268,7 @@ static void read_hidden(dvk_session *session, uint32_t last, const dvk_buffer *t
     vk->vkCmdPipelineBarrier(commands, VK_PIPELINE_STAGE_TRANSFER_BIT, VK_PIPELINE_STAGE_HOST_BIT, 0, 1, &barrier, 0,
                              NULL, 0, NULL);
     REQUIRE(vk->vkEndCommandBuffer(commands) == VK_SUCCESS);
-    REQUIRE(dvk_commands_run(context, commands, session->fence, NULL) == DVK_OK);
+    REQUIRE(dvk_commands_run(context, commands, session->slots[0].fence, NULL) == DVK_OK);
     REQUIRE(dvk_buffer_invalidate(context, target, NULL) == DVK_OK);
     vk->vkFreeCommandBuffers(context->device, context->command_pool, 1, &commands);
 }

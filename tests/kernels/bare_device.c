@@ -5,6 +5,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "bare_features.h"
 #include "push_constants.h"
 
 #define MAX_BINDINGS 4
@@ -116,40 +117,27 @@ static uint32_t find_memory_type(VkPhysicalDevice physical) {
     return best;
 }
 
-/* Asks for what the variants may need and the device has; the driver's name comes with Vulkan 1.2. */
-static void query_features(test_device *device, VkPhysicalDevice16BitStorageFeatures *storage) {
-    VkPhysicalDeviceFeatures2 features = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2, .pNext = storage};
-    vkGetPhysicalDeviceFeatures2(device->physical, &features);
-    if (storage->storageBuffer16BitAccess)
-        device->features |= DVK_FEATURE_FP16_STORAGE;
-    *storage = (VkPhysicalDevice16BitStorageFeatures){.sType = storage->sType,
-                                                      .storageBuffer16BitAccess = storage->storageBuffer16BitAccess};
-
-    VkPhysicalDeviceSubgroupProperties subgroup = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_PROPERTIES};
+/* It comes with Vulkan 1.2. */
+static void query_driver(test_device *device) {
     VkPhysicalDeviceDriverProperties driver = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_DRIVER_PROPERTIES};
     VkPhysicalDeviceProperties2 properties = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2,
-                                              .pNext = &subgroup};
+                                              .pNext = &driver};
     if (device->properties.apiVersion >= VK_API_VERSION_1_2)
-        subgroup.pNext = &driver;
-    vkGetPhysicalDeviceProperties2(device->physical, &properties);
-    if ((subgroup.supportedStages & VK_SHADER_STAGE_COMPUTE_BIT) &&
-        (subgroup.supportedOperations & VK_SUBGROUP_FEATURE_BALLOT_BIT))
-        device->features |= DVK_FEATURE_SUBGROUP_BALLOT;
+        vkGetPhysicalDeviceProperties2(device->physical, &properties);
     snprintf(device->driver, sizeof(device->driver), "%.255s %.255s", driver.driverName, driver.driverInfo);
 }
 
 static void create_device(test_device *device, uint32_t family) {
-    VkPhysicalDevice16BitStorageFeatures storage = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_16BIT_STORAGE_FEATURES};
-    query_features(device, &storage);
+    query_driver(device);
     const float priority = 1.0f;
     const VkDeviceQueueCreateInfo queue = {.sType = VK_STRUCTURE_TYPE_DEVICE_QUEUE_CREATE_INFO,
                                            .queueFamilyIndex = family,
                                            .queueCount = 1,
                                            .pQueuePriorities = &priority};
-    const VkDeviceCreateInfo info = {.sType = VK_STRUCTURE_TYPE_DEVICE_CREATE_INFO,
-                                     .pNext = &storage,
-                                     .queueCreateInfoCount = 1,
-                                     .pQueueCreateInfos = &queue};
+    VkDeviceCreateInfo info = {
+        .sType = VK_STRUCTURE_TYPE_DEVICE_CREATE_INFO, .queueCreateInfoCount = 1, .pQueueCreateInfos = &queue};
+    if (!bare_features(vkGetInstanceProcAddr, device->instance, device->physical, &device->features, &info))
+        require_success(VK_ERROR_INITIALIZATION_FAILED, "asking for the device's features");
     VK(vkCreateDevice(device->physical, &info, NULL, &device->device));
     vkGetDeviceQueue(device->device, family, 0, &device->queue);
 
@@ -284,7 +272,7 @@ test_pipeline test_pipeline_create(test_device *device, const dvk_variant *varia
 #define ADD(id, value)                                                                                                 \
     (entries[count] = (VkSpecializationMapEntry){(id), count * (uint32_t)sizeof(uint32_t), sizeof(uint32_t)},          \
      values[count++] = (value))
-    ADD(DVK_CONSTANT_LOCAL_SIZE, variant->local_size);
+    ADD(DVK_CONSTANT_LOCAL_SIZE, dvk_variant_local_size(variant, &device->features));
     for (uint32_t i = 0; i < variant->constant_count; i++)
         ADD(DVK_CONSTANT_VARIANT_FIRST + i, variant->constants[i]);
     ADD(DVK_CONSTANT_ACTIVATION, constants.activation);
@@ -293,13 +281,20 @@ test_pipeline test_pipeline_create(test_device *device, const dvk_variant *varia
 #undef ADD
     const VkSpecializationInfo specialization = {
         .mapEntryCount = count, .pMapEntries = entries, .dataSize = count * sizeof(uint32_t), .pData = values};
-    const VkComputePipelineCreateInfo info = {.sType = VK_STRUCTURE_TYPE_COMPUTE_PIPELINE_CREATE_INFO,
-                                              .stage = {.sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_CREATE_INFO,
-                                                        .stage = VK_SHADER_STAGE_COMPUTE_BIT,
-                                                        .module = pipeline.module,
-                                                        .pName = "main",
-                                                        .pSpecializationInfo = &specialization},
-                                              .layout = pipeline.layout};
+    const VkPipelineShaderStageRequiredSubgroupSizeCreateInfo subgroup_size = {
+        .sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_REQUIRED_SUBGROUP_SIZE_CREATE_INFO,
+        .requiredSubgroupSize = dvk_variant_subgroup_size(variant, &device->features)};
+    const bool sized = subgroup_size.requiredSubgroupSize != 0;
+    const VkComputePipelineCreateInfo info = {
+        .sType = VK_STRUCTURE_TYPE_COMPUTE_PIPELINE_CREATE_INFO,
+        .stage = {.sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_CREATE_INFO,
+                  .pNext = sized ? &subgroup_size : NULL,
+                  .flags = sized ? VK_PIPELINE_SHADER_STAGE_CREATE_REQUIRE_FULL_SUBGROUPS_BIT : 0,
+                  .stage = VK_SHADER_STAGE_COMPUTE_BIT,
+                  .module = pipeline.module,
+                  .pName = "main",
+                  .pSpecializationInfo = &specialization},
+        .layout = pipeline.layout};
     VK(vkCreateComputePipelines(device->device, VK_NULL_HANDLE, 1, &info, NULL, &pipeline.pipeline));
     return pipeline;
 }

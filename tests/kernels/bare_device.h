@@ -18,7 +18,7 @@ typedef struct test_device {
     VkCommandPool command_pool;
     VkDescriptorPool descriptor_pool;
     VkFence fence;
-    uint32_t features; /* DVK_FEATURE_* that were switched on */
+    dvk_device_features features; /* all that the device has, switched on */
     bool validation;
     VkDebugUtilsMessengerEXT messenger;
     uint32_t validation_messages; /* warnings and errors so far */

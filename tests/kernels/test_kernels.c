@@ -5,6 +5,7 @@
  * DVK_TEST_DEVICE=INDEX chooses the device, too; DVK_TEST_VALIDATION=1 runs under the validation layer, any message of
  * which is a failure. */
 #include "test.h"
+#include "bare_features.h"
 #include "bench.h"
 #include "cases.h"
 
@@ -14,8 +15,9 @@ int test_checks_;
 static bool variant_runs(const test_device *device, const dvk_variant *variant, const char *only) {
     if (only && strcmp(only, variant->name) != 0)
         return false;
-    if (variant->features & ~device->features) {
-        printf("%s: not run, the device lacks a feature\n", variant->name);
+    const char *needs = bare_needs(variant, &device->features, &device->properties.limits);
+    if (needs) {
+        printf("%s: not run, it needs %s\n", variant->name, needs);
         return false;
     }
     return true;

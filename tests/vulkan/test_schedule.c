@@ -1,5 +1,6 @@
 /* Cutting a pass by time: the arithmetic alone, then on a device, where every cut must give the bits of the whole, and
  * a part that is missing must be noticed. */
+#include "clock.h"
 #include "commands.h"
 #include "device.h"
 #include "random.h"
@@ -102,12 +103,12 @@ static void test_cuts(dvk_session *session) {
             session->op_ns[i] = 1 + below(1000);
         session->budget_ns = round == 0 ? 0 : 1 + below(round % 3 ? 2000 : 200);
         REQUIRE(dvk_pass_record(session, NULL) == DVK_OK);
-        most = session->pass.count > most ? session->pass.count : most;
+        most = session->slots[0].pass.count > most ? session->slots[0].pass.count : most;
         CHECK(dvk_session_run(session, pixels[1], BATCH, NULL) == DVK_OK);
         CHECK(dvk_session_run(session, pixels[0], BATCH, NULL) == DVK_OK);
         read_all(session, again);
         CHECK_MESSAGE(memcmp(whole, again, count * sizeof(float)) == 0, "round %d: %u submissions", round,
-                      session->pass.count);
+                      session->slots[0].pass.count);
     }
     CHECK_MESSAGE(most > DVK_GUARD_WORDS, "%u submissions at most", most); /* some share a guard word */
 }
@@ -136,7 +137,7 @@ static void test_dropped(dvk_session *session) {
         session->op_ns[i] = 100;
     session->budget_ns = 250;
     REQUIRE(dvk_pass_record(session, NULL) == DVK_OK);
-    uint32_t count = session->pass.count;
+    uint32_t count = session->slots[0].pass.count;
     CHECK(count > 4);
     CHECK(dvk_session_run(session, pixels[0], BATCH, NULL) == DVK_OK);
 
@@ -152,15 +153,60 @@ static void test_dropped(dvk_session *session) {
     for (uint32_t i = 0; i < count; i++) {
         float value;
         dvk_error error;
-        VkCommandBuffer dropped = session->pass.commands[i];
-        session->pass.commands[i] = empty;
+        VkCommandBuffer dropped = session->slots[0].pass.commands[i];
+        session->slots[0].pass.commands[i] = empty;
         CHECK_MESSAGE(dvk_session_run(session, pixels[0], BATCH, &error) == DVK_ERROR_INCOMPLETE, "submission %u", i);
         CHECK_MESSAGE(strstr(error.message, "dropped part"), "%s", error.message);
         CHECK(dvk_session_read(session, DVK_OUTPUT_CLS, 0, &value, 1, NULL) == DVK_ERROR_INVALID_ARGUMENT);
-        session->pass.commands[i] = dropped;
+        session->slots[0].pass.commands[i] = dropped;
         CHECK(dvk_session_run(session, pixels[0], BATCH, NULL) == DVK_OK);
     }
     context->vk.vkFreeCommandBuffers(context->device, context->command_pool, 1, &empty);
+}
+
+/* Timed by the device's clock and by the host's: the outputs stay, every op has a place in time, and a budget of a
+ * third of the measured sum gives at least three submissions. */
+static void test_profile(dvk_session *session) {
+    static float before[CAPACITY], after[CAPACITY];
+    static dvk_op_profile ops[256];
+    dvk_context *context = session->model->context;
+    const dvk_plan *plan = &session->plan;
+    REQUIRE(plan->op_count < 256);
+    session->budget_ns = UINT64_MAX;
+    REQUIRE(dvk_pass_record(session, NULL) == DVK_OK);
+    CHECK(dvk_session_run(session, pixels[0], BATCH, NULL) == DVK_OK);
+    size_t count = read_all(session, before);
+    uint32_t bits = context->timestamp_bits;
+    if (!bits)
+        printf("the device has no timestamps: by the host's clock alone\n");
+    for (int round = 0; round < 4; round++) {
+        context->timestamp_bits = round % 2 ? 0 : bits;
+        memset(ops, 0, sizeof(ops));
+        double start = dvk_now_ms();
+        CHECK(dvk_session_profile(session, ops, plan->op_count - 1, NULL) == DVK_OK);
+        double wall_ns = (dvk_now_ms() - start) * 1e6, sum = 0;
+        CHECK(ops[plan->op_count - 1].label == NULL); /* beyond the capacity */
+        for (uint32_t i = 0; i + 1 < plan->op_count; i++) {
+            CHECK(strcmp(ops[i].label, plan->ops[i].label) == 0 && ops[i].flops == plan->ops[i].flops);
+            CHECK_MESSAGE(i == 0 || ops[i].start_ns >= ops[i - 1].start_ns + ops[i - 1].ns, "op %u starts at %llu ns",
+                          i, (unsigned long long)ops[i].start_ns);
+            CHECK(session->op_ns[i] == ops[i].ns);
+            sum += (double)ops[i].ns;
+        }
+        CHECK_MESSAGE(sum > 0 && sum <= wall_ns, "ops take %g ns of %g", sum, wall_ns);
+        read_all(session, after);
+        CHECK(memcmp(before, after, count * sizeof(float)) == 0);
+        session->budget_ns = round < 2 ? (uint64_t)(sum / 3) : UINT64_MAX;
+        REQUIRE(dvk_pass_record(session, NULL) == DVK_OK);
+        CHECK(round < 2 ? session->slots[0].pass.count >= 3 : session->slots[0].pass.count == 1);
+        CHECK(dvk_session_run(session, pixels[0], BATCH, NULL) == DVK_OK);
+        read_all(session, after);
+        CHECK(memcmp(before, after, count * sizeof(float)) == 0);
+    }
+    context->timestamp_bits = bits;
+    CHECK(dvk_session_profile(session, NULL, 0, NULL) == DVK_OK);
+    CHECK(dvk_session_profile(session, NULL, 1, NULL) == DVK_ERROR_INVALID_ARGUMENT);
+    CHECK(dvk_session_profile(NULL, NULL, 0, NULL) == DVK_ERROR_INVALID_ARGUMENT);
 }
 
 /* What submit_budget_ms means. The tiny model takes estimated tenths of a millisecond on the slowest class. */
@@ -182,7 +228,7 @@ static void test_budgets(dvk_model *model) {
         dvk_session_params params = {.submit_budget_ms = cases[i].budget_ms};
         REQUIRE(dvk_session_create(model, &params, &session, NULL) == DVK_OK);
         CHECK(session->budget_ns == cases[i].expected);
-        CHECK(dvk_session_get_info(session)->submissions == 1 && session->pass.count == 1);
+        CHECK(dvk_session_get_info(session)->submissions == 1 && session->slots[0].pass.count == 1);
         dvk_session_destroy(&session);
     }
     context->info.type = type;
@@ -206,9 +252,10 @@ int main(void) {
     REQUIRE(dvk_model_load(context, &(dvk_model_params){.path = MODEL}, &model, NULL) == DVK_OK);
     dvk_session_params params = {.batch = BATCH, .outputs = ALL_OUTPUTS};
     REQUIRE(dvk_session_create(model, &params, &session, NULL) == DVK_OK);
-    CHECK(session->pass.count == 1);
+    CHECK(session->slots[0].pass.count == 1);
     test_cuts(session);
     test_ranges(session);
+    test_profile(session);
     test_dropped(session);
     dvk_session_destroy(&session);
     test_budgets(model);

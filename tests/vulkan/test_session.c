@@ -210,8 +210,8 @@ static void test_noncoherent(dvk_model *model) {
     dvk_session *session = open_session(model, (dvk_session_params){.outputs = ALL_OUTPUTS});
     CHECK(dvk_session_run(session, pixels[0], 1, NULL) == DVK_OK);
     size_t count = read_all(session, 0, before, CAPACITY);
-    session->upload.coherent = false;
-    session->readback.coherent = false;
+    session->slots[0].upload.coherent = false;
+    session->slots[0].readback.coherent = false;
     CHECK(dvk_session_run(session, pixels[0], 1, NULL) == DVK_OK);
     read_all(session, 0, after, CAPACITY);
     CHECK(memcmp(before, after, count * sizeof(float)) == 0);

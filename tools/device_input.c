@@ -1,0 +1,51 @@
+#include "device_input.h"
+
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "disabled.h"
+#include "message.h"
+
+#ifndef PATH_MAX
+#define PATH_MAX 4096
+#endif
+
+/* Where compiled pipelines are kept: NULL for nowhere. */
+static const char *cache_directory(const struct options *options, char path[PATH_MAX]) {
+    if (options->no_cache)
+        return NULL;
+    const char *base = getenv("XDG_CACHE_HOME");
+    const char *home = getenv("HOME");
+    int length;
+    if (base && base[0] == '/') /* the XDG base directory specification: relative paths are to be ignored */
+        length = snprintf(path, PATH_MAX, "%s/dino-vk", base);
+    else if (home && home[0] == '/')
+        length = snprintf(path, PATH_MAX, "%s/.cache/dino-vk", home);
+    else
+        return NULL;
+    return length > 0 && length < PATH_MAX ? path : NULL;
+}
+
+static void print_log(void *user, dvk_log_level level, const char *message) {
+    (void)user;
+    (void)level;
+    note("%s", message);
+}
+
+int device_open(const struct options *options, dvk_context **context) {
+    char cache[PATH_MAX];
+    dvk_context_params params = {.device = options->device, .cache_dir = cache_directory(options, cache)};
+    int code = disabled_features(&params.disabled_features);
+    if (code)
+        return code;
+    if (options->verbose) {
+        params.log = print_log;
+        params.log_level = DVK_LOG_DEBUG;
+    }
+    progress("opening the device");
+    dvk_error error;
+    if (dvk_context_create(&params, context, &error) != DVK_OK)
+        return fail_library(EXIT_CODE_DEVICE, &error);
+    return 0;
+}
