@@ -8,8 +8,8 @@ import numpy
 from PIL import Image, ImageDraw, ImageEnhance, ImageFilter
 
 PATCH = 8
-# The part of a training image that its object covers, by the image's side: a small image shows a large object, so that an
-# object has about as many pixels in all of them.
+# The part of a training image that its object covers, by the image's side: a small image shows a large object, so that
+# an object has about as many pixels in all of them.
 AREAS = {64: (0.12, 0.80), 96: (0.06, 0.60), 128: (0.04, 0.45), 224: (0.03, 0.35)}
 BILINEAR = Image.Resampling.BILINEAR
 
@@ -125,8 +125,8 @@ def vary(cut: Image.Image, pool: Pool, backgrounds: numpy.ndarray, rng: numpy.ra
 
 
 def describe(cut: Image.Image) -> numpy.ndarray:
-    """What a cut-out looks like, whatever it is put on: its colours and outline on an 8 x 8 grid, and histograms of oriented
-    gradients, 8 directions in 4 x 4 cells. All of it is centred in a square, so size and place do not matter."""
+    """What a cut-out looks like, whatever it is put on: its colours and outline on an 8 x 8 grid, and histograms of
+    oriented gradients, 8 directions in 4 x 4 cells. It is centred in a square, so size and place do not matter."""
     side = max(cut.size)
     square = Image.new("RGBa", (side, side))
     square.paste(cut.convert("RGBa"), ((side - cut.width) // 2, (side - cut.height) // 2))
@@ -187,8 +187,8 @@ def training_image(pool: Pool, seed: int, index: int, size: int, views: int = 1)
 
 def evaluation_image(pool: Pool, split: int, seed: int, index: int, size: int, only: numpy.ndarray | None = None,
                      area: tuple[float, float] = (0.05, 0.25)) -> tuple:
-    """(pixels, mask, cut-out, background): an unchanged cut-out of the split, all of it inside, 5 to 25 % of the image, its middle
-    not in the image's, over a photograph of the split."""
+    """(pixels, mask, cut-out, background): an unchanged cut-out of the split, all of it inside, 5 to 25 % of the image, its
+    middle not in the image's, over a photograph of the split."""
     cuts, backs = pool.of_split(split)
     if only is not None:
         cuts = only

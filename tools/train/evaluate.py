@@ -4,6 +4,9 @@ Jaccard: of the last layer's attention of the CLS token, the patches that togeth
 DINO repository), against the cut-out's outline, pixel by pixel. k-NN: the category of a held-out cut-out over a held-out
 background, by the 20 nearest of the training cut-outs over training backgrounds, weighted as in the DINO repository.
 """
+import multiprocessing
+import os
+
 import numpy
 import torch
 
@@ -14,8 +17,13 @@ MASS, NEIGHBOURS, TEMPERATURE = 0.6, 20, 0.07
 SEED = 7
 
 
-def run(net: model.Vit, images: numpy.ndarray, batch: int = 8) -> tuple[numpy.ndarray, numpy.ndarray]:
+def run(net: model.Vit, images: numpy.ndarray, batch: int = 8, processes: int = 1) -> tuple[numpy.ndarray, numpy.ndarray]:
     """CLS vectors [N, width], and attention of the CLS token to the patches [N, heads, patches]."""
+    if processes > 1 and len(images) > processes * batch:
+        parts = numpy.array_split(images, processes)
+        with multiprocessing.get_context("fork").Pool(processes, os.setsid) as pool:
+            made = pool.starmap(run, [(net, part, batch) for part in parts])
+        return numpy.concatenate([m[0] for m in made]), numpy.concatenate([m[1] for m in made])
     cls, attention = [], []
     with torch.no_grad():
         for i in range(0, len(images), batch):

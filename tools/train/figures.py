@@ -28,14 +28,14 @@ def untrained() -> model.Vit:
     return model.Vit().eval()
 
 
-def of_network(net: model.Vit, sets: dict) -> tuple[dict, dict]:
-    keep = {split: evaluate.kept(evaluate.run(net, sets[split][0])[1]) for split in ("val", "test")}
+def of_network(net: model.Vit, sets: dict, processes: int) -> tuple[dict, dict]:
+    keep = {split: evaluate.kept(evaluate.run(net, sets[split][0], processes=processes)[1]) for split in ("val", "test")}
     heads = evaluate.jaccard(keep["val"], sets["val"][1]).mean(0)
     head = int(heads.argmax())
     chosen, masks = keep["test"][:, head], sets["test"][1]
     overlap = evaluate.jaccard(chosen, masks)
-    gallery = evaluate.run(net, sets["gallery"][0])[0]
-    queries = evaluate.run(net, sets["queries"][0])[0]
+    gallery = evaluate.run(net, sets["gallery"][0], processes=processes)[0]
+    queries = evaluate.run(net, sets["queries"][0], processes=processes)[0]
     found = evaluate.neighbours(gallery, sets["gallery"][1], queries)
     return {
         "head": head, "jaccard_val_heads": [round(float(v), 4) for v in heads],
@@ -79,21 +79,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pool", type=pathlib.Path, required=True)
     parser.add_argument("--tests", type=pathlib.Path)
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("directory", type=pathlib.Path, nargs="?")
     args = parser.parse_args()
-    torch.set_num_threads(args.threads)
+    torch.set_num_threads(1)
     pool = compose.Pool(args.pool)
     sets = {"val": evaluate.masks_set(pool, 1, VALIDATION, SIZE), "test": evaluate.masks_set(pool, 2, TEST, SIZE),
             "gallery": evaluate.labelled_set(pool, 0, SIZE, GALLERY),
             "queries": evaluate.labelled_set(pool, 2, SIZE)}
     baseline = args.pool / "untrained.json"  # it takes minutes, and depends on the pool alone
     if not baseline.exists():
-        baseline.write_text(json.dumps(of_network(untrained(), sets)[0]), encoding="ascii")
+        baseline.write_text(json.dumps(of_network(untrained(), sets, args.processes)[0]), encoding="ascii")
     if args.directory is None:
         return
     net = export.load(args.directory)
-    figures, details = of_network(net, sets)
+    figures, details = of_network(net, sets, args.processes)
     raw = evaluate.neighbours(evaluate.thumbnails(sets["gallery"][0]), sets["gallery"][1],
                               evaluate.thumbnails(sets["queries"][0]))
     truth = sets["queries"][1]

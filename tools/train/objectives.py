@@ -12,16 +12,19 @@ OBJECT_MASS = 0.75  # of the attention that belongs on the object; the rest keep
 
 
 class Composition(nn.Module):
-    """The CLS token's last attention is drawn to the object (all heads), the CLS vector tells the cut-outs from each other
-    and, if `category` is above 0, names their categories; so do the patch tokens, where `dense` is above 0."""
+    """The CLS token's last attention is drawn to the object (all heads); the CLS vector describes the cut-out (compose.py's
+    describe()), names its category and tells it from all others; patches know figure from ground, and the category."""
 
     views = 1
 
     def __init__(self, basis: tuple[numpy.ndarray, numpy.ndarray], cutouts: int, categories: int, describe: float,
-                 exemplar: float, category: float, dense: float) -> None:
+                 power: float, exemplar: float, category: float, dense: float) -> None:
         super().__init__()
         self.net = model.Vit()
         self.mean, self.basis = torch.from_numpy(basis[0]), torch.from_numpy(basis[1])
+        # The components have the variance 1; `power` gives back some of what they had, as the last ones are hardest to see.
+        strength = self.basis.norm(dim=0) ** -2
+        self.importance = strength ** power / (strength ** power).mean()
         self.weights = {"describe": describe, "exemplar": exemplar, "category": category, "ground": dense, "dense": dense}
         self.exemplars = nn.Parameter(torch.randn(cutouts, model.WIDTH) * 0.1)
         self.describe = nn.Linear(model.WIDTH, self.basis.shape[1])
@@ -29,7 +32,8 @@ class Composition(nn.Module):
         self.dense = nn.Linear(model.WIDTH, 1 + categories)
 
     def forward(self, views: list[torch.Tensor], shares: list[torch.Tensor],
-                descriptions: list[torch.Tensor], cutouts: torch.Tensor, labels: torch.Tensor, progress: float) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+                descriptions: list[torch.Tensor], cutouts: torch.Tensor, labels: torch.Tensor,
+                progress: float) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         share = shares[0]
         tokens, attention = self.net(views[0])
         tokens, attention = tokens.float(), attention.float()[:, :, 1:].log_softmax(-1)
@@ -42,7 +46,7 @@ class Composition(nn.Module):
         parts = {"attention": (apart.mean(1) * seen).sum() / seen.sum().clamp_min(1),
                  "entropy": -(attention.exp() * attention).sum(-1).mean()}
         wanted = (descriptions[0] - self.mean) @ self.basis
-        parts["describe"] = F.mse_loss(self.describe(tokens[:, 0]).float(), wanted)
+        parts["describe"] = (self.importance * (self.describe(tokens[:, 0]).float() - wanted) ** 2).mean()
         cls = F.normalize(tokens[:, 0], dim=-1)
         logits = 16 * cls @ F.normalize(self.exemplars, dim=-1).T
         parts["exemplar"] = F.cross_entropy(logits, cutouts, label_smoothing=0.1)
@@ -89,7 +93,8 @@ class SelfDistillation(nn.Module):
         self.temperatures, self.masked = (student, teacher), masked
 
     def forward(self, views: list[torch.Tensor], shares: list[torch.Tensor],
-                descriptions: list[torch.Tensor], cutouts: torch.Tensor, labels: torch.Tensor, progress: float) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+                descriptions: list[torch.Tensor], cutouts: torch.Tensor, labels: torch.Tensor,
+                progress: float) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         both, n = torch.cat(views), len(cutouts)
         with torch.no_grad():
             tokens, _ = self.teacher[0](both)

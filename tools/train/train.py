@@ -190,6 +190,7 @@ def main() -> None:
     parser.add_argument("--out", type=pathlib.Path, required=True)
     parser.add_argument("--objective", choices=("composition", "dino"), default="composition")
     parser.add_argument("--describe", type=float, default=2.0, help="weight of describing the cut-out")
+    parser.add_argument("--power", type=float, default=0.5, help="0: all components of a description count the same")
     parser.add_argument("--exemplar", type=float, default=0.05, help="weight of telling the cut-outs apart")
     parser.add_argument("--category", type=float, default=1.0, help="weight of the CLS token's category")
     parser.add_argument("--dense", type=float, default=1.0, help="weight of the patches' figure, ground and category")
@@ -213,7 +214,8 @@ def main() -> None:
     pool = compose.Pool(args.pool)
     if args.objective == "composition":
         task = objectives.Composition(compose.description_basis(pool, 64), int((pool.splits == 0).sum()),
-                                      len(pool.categories), args.describe, args.exemplar, args.category, args.dense)
+                                      len(pool.categories), args.describe, args.power, args.exemplar, args.category,
+                                      args.dense)
     else:
         task = objectives.SelfDistillation(args.prototypes)
     together = Together(args.processes, sum(p.numel() for p in task.parameters() if p.requires_grad))
