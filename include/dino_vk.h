@@ -15,7 +15,11 @@
  *     untouched unless stated otherwise, and nothing is leaked.
  *   - A NULL that is not allowed, an undeclared flag or enumerator: DVK_ERROR_INVALID_ARGUMENT from every function that
  *     returns a dvk_result, also where its own list of errors does not say so.
- *   - Params structs: zero means default. `NULL` params = all defaults, where a function says so.
+ *   - Params structs: zero means default. `NULL` params = all defaults, where a function says so. `reserved` must be
+ *     zero, so initialise the whole struct: `dvk_session_params params = {0};`, or with designated initialisers. All
+ *     else is INVALID_ARGUMENT: the struct was not initialised, or is of a later version than the library.
+ *   - Within a major version no struct changes its size and no function its signature: what is added takes the place
+ *     of `reserved`, where zero means what it meant before. See dvk_check_version().
  *   - Create functions write the handle only on success. Destroy functions take the handle's address, set it to
  *     NULL, and accept a NULL handle.
  *   - The library never prints, exits, aborts, installs handlers or keeps global state.
@@ -93,6 +97,7 @@ DVK_API dvk_result dvk_check_version(uint32_t major, uint32_t minor, dvk_error *
 
 /* ------------------------------------------------------------------------------------------------ logging */
 
+/* How much the log callback gets to hear. */
 typedef enum dvk_log_level {
     DVK_LOG_NONE = 0, /* default: silent */
     DVK_LOG_ERROR = 1,
@@ -117,6 +122,7 @@ typedef struct dvk_allocator {
 
 /* ------------------------------------------------------------------------------------------------ devices */
 
+/* VkPhysicalDeviceType. */
 typedef enum dvk_device_type {
     DVK_DEVICE_OTHER = 0,
     DVK_DEVICE_INTEGRATED = 1,
@@ -125,6 +131,7 @@ typedef enum dvk_device_type {
     DVK_DEVICE_CPU = 4 /* a software driver, such as llvmpipe or SwiftShader */
 } dvk_device_type;
 
+/* What a device is and can do. */
 typedef struct dvk_device_info {
     uint32_t index; /* position in the driver's enumeration, as `dvk_context_params.device` takes it */
     dvk_device_type type;
@@ -142,10 +149,24 @@ typedef struct dvk_device_info {
     bool has_fp16_storage;
     bool usable; /* false: `why_not` says what is missing */
     char why_not[128];
+    uint64_t reserved[8]; /* 0 today */
 } dvk_device_info;
 
 typedef struct dvk_context dvk_context;
 
+/* Most kernels exist in several variants, and which one is the fastest depends on the device and on the shapes of the
+ * model. Each gives features within the same bounds, but not the same bits: dvk_session_info.fingerprint tells which
+ * ones a session has. Whatever is chosen has given a known answer on the device before, at most once for each driver
+ * and build where there is a cache. */
+typedef enum dvk_tuning {
+    /* As ON where there is a cache_dir to keep the measurements in, else as OFF. On a software driver, which takes long
+     * to compile what is compared, only passes of 10 GFLOP or more are measured. */
+    DVK_TUNING_DEFAULT = 0,
+    DVK_TUNING_OFF = 1, /* the first variant that the device can run, in an order that is the same everywhere */
+    DVK_TUNING_ON = 2   /* the fastest: measured by the first session of a shape, which then takes up to 2 s longer */
+} dvk_tuning;
+
+/* For dvk_context_create(), dvk_context_import() and dvk_list_devices(). */
 typedef struct dvk_context_params {
     /* Which device: an index ("0"), a part of its name in any case ("radeon"), or its UUID in hex, with or without
      * dashes. NULL or "": the best: discrete, then integrated, then virtual; a software driver only if nothing else is
@@ -154,8 +175,9 @@ typedef struct dvk_context_params {
     dvk_log_callback log; /* may be NULL */
     void *log_user;
     dvk_log_level log_level; /* messages above this level are not formatted */
-    /* Where the pipeline cache is kept between runs: an existing or creatable directory; NULL or "" for no cache. The
-     * file is ignored and rebuilt when it is damaged or of another driver; failing to write it is never an error. */
+    /* Where compiled pipelines, and what was learned about their variants, are kept between runs: an existing or
+     * creatable directory; NULL or "" for no cache. The file is ignored and rebuilt when it is damaged, of another
+     * driver or of another build of the library; failing to write it is never an error. */
     const char *cache_dir;
     /* Ask for VK_LAYER_KHRONOS_validation with synchronisation validation; its messages arrive at `log` as errors.
      * Fails with UNSUPPORTED where the layer is not installed. For tests. */
@@ -163,8 +185,15 @@ typedef struct dvk_context_params {
     const dvk_allocator *allocator; /* also of the context's models and sessions; NULL: the C library */
     const void *vulkan_allocator;   /* a VkAllocationCallbacks for every Vulkan call that takes one; copied. NULL: none
                                      */
+    dvk_tuning tuning;
+    /* Which variants of the kernels to use, as dvk_session_print_variants() writes it; NULL or "": not pinned. A line
+     * is "kernel/weight/shape = variant", of whose left side each part may be *; later lines overrule earlier ones,
+     * empty lines and what follows a # mean nothing. What is not named is chosen as with DVK_TUNING_OFF. A pinned
+     * variant that cannot serve on the device, or is not right there, makes dvk_session_create() fail. */
+    const char *variants;
     /* Bits of what not to use although the device has it, for comparisons and around a driver's bug. */
     uint32_t disabled_features;
+    uint64_t reserved[8]; /* 0 */
 } dvk_context_params;
 
 /* Lists the machine's Vulkan devices. *count: in, the capacity of `infos`; out, how many devices there are. At most
@@ -224,7 +253,7 @@ typedef struct dvk_import {
     uint32_t features;
     /* Called around every vkQueueSubmit on `queue`, from the thread that called the library, never nested. Both, or
      * NULL where no other thread uses the queue during calls that submit: dvk_model_load, dvk_session_create,
-     * dvk_session_measure, dvk_session_run and dvk_session_submit. */
+     * dvk_session_profile, dvk_session_run and dvk_session_submit. */
     void (*lock_queue)(void *user);
     void (*unlock_queue)(void *user);
     void *queue_user;
@@ -260,6 +289,7 @@ typedef struct dvk_device_advice {
      * what dvk_feature names for each bit, and leaves this chain alone. */
     const void *chain;
     uint64_t storage[128];
+    uint64_t reserved[8]; /* 0 today */
 } dvk_device_advice;
 
 /* Looks at a physical device of the host's instance. `wanted`: the dvk_feature bits that the host is willing to enable;
@@ -279,19 +309,23 @@ DVK_API dvk_result dvk_advise_device(const dvk_import *import, uint32_t wanted, 
 
 /* ------------------------------------------------------------------------------------------------- images */
 
+/* A decoded picture. */
 typedef struct dvk_image {
     uint32_t width, height;
     uint8_t *pixels;         /* [height][width][3]; owned by the library, free with dvk_image_free */
     dvk_allocator allocator; /* of the pixels */
 } dvk_image;
 
+/* For dvk_image_params.flags. */
 typedef enum dvk_image_flags {
     DVK_IMAGE_IGNORE_ORIENTATION = 1 << 0 /* leave the pixels as stored, whatever EXIF says */
 } dvk_image_flags;
 
+/* For dvk_image_load() and dvk_image_decode(). */
 typedef struct dvk_image_params {
     uint32_t flags;                 /* dvk_image_flags */
     const dvk_allocator *allocator; /* NULL: the C library */
+    uint64_t reserved[8];           /* 0 */
 } dvk_image_params;
 
 /* Decodes PNG, JPEG, BMP, TGA or PNM (P1..P6). At most 16384 pixels a side. Alpha is dropped without blending, gray is
@@ -309,6 +343,7 @@ DVK_API void dvk_image_free(dvk_image *image);
 
 /* ------------------------------------------------------------------------------------------------- models */
 
+/* How the weights' matrices are stored on the device. */
 typedef enum dvk_precision {
     DVK_PRECISION_AUTO = 0, /* as the checkpoint stores its matrices: F16 files fp16, F32 and BF16 files fp32 */
     DVK_PRECISION_FP32 = 1,
@@ -319,6 +354,7 @@ typedef enum dvk_precision {
 
 typedef struct dvk_model dvk_model;
 
+/* For dvk_model_load(): from a path or from memory. */
 typedef struct dvk_model_params {
     /* A directory as the Hugging Face hub lays it out: config.json, preprocessor_config.json, and the weights as
      * model.safetensors, as the shards of model.safetensors.index.json, or as torch's pytorch_model.bin. Or the path of
@@ -338,8 +374,10 @@ typedef struct dvk_model_params {
      * does not fit the model, or the model has a head already. NULL: none. */
     const char *classifier_path;
     const dvk_allocator *allocator; /* of a model without a context, which else gives its own; NULL: the C library */
+    uint64_t reserved[8];           /* 0 */
 } dvk_model_params;
 
+/* What a model is, as its checkpoint says. */
 typedef struct dvk_model_info {
     char name[256];
     char architecture[64]; /* config.json's architectures[0], as "ViTModel" */
@@ -360,8 +398,9 @@ typedef struct dvk_model_info {
     uint64_t device_bytes;   /* device memory of the weights; 0 for a model loaded without a context */
     char resample[16];       /* the preprocessor's filter: "bilinear", "bicubic", ... */
     float image_mean[3], image_std[3];
-    bool untrained; /* the checkpoint says that its weights are random ("dino_vk_untrained" in
-                       config.json): its features mean nothing */
+    bool untrained;       /* the checkpoint says that its weights are random ("dino_vk_untrained" in
+                             config.json): its features mean nothing */
+    uint64_t reserved[8]; /* 0 today */
 } dvk_model_info;
 
 /* Reads, checks and uploads a checkpoint. context NULL: check and query only, nothing is uploaded and no session can
@@ -383,14 +422,17 @@ DVK_API const char *dvk_model_label(const dvk_model *model, uint32_t index);
 
 /* --------------------------------------------------------------------------------------------- preprocess */
 
+/* For dvk_preprocess_params.order. */
 typedef enum dvk_resize_order {
     DVK_RESIZE_NEWEST = 0, /* bytes of Pillow 13 and later: tall images are resized vertically first */
     DVK_RESIZE_CLASSIC = 1 /* bytes of Pillow up to 12: always horizontally first */
 } dvk_resize_order;
 
+/* For dvk_preprocess() and dvk_preprocess_size(). */
 typedef struct dvk_preprocess_params {
     uint32_t width, height; /* both 0: the model's preprocessor size; else the image is resized to exactly this */
     dvk_resize_order order;
+    uint64_t reserved[8]; /* 0 */
 } dvk_preprocess_params;
 
 /* The size that dvk_preprocess will write for an image of this size. It depends on the image only where the
@@ -431,8 +473,55 @@ typedef enum dvk_output {
 
 #define DVK_OUTPUT_BIT(output) (1u << (output))
 
+/* A picture that is on the device already, so that nothing passes through host memory: the first ops of the pass resize
+ * it and normalise it as the model's preprocessor_config.json says.
+ *
+ * Texels are brought to bytes first (the nearest of 256 levels; what is below 0 or no number becomes 0, what is above 1
+ * becomes 255), as if the picture had been saved in a file, and from there on everything is what dvk_preprocess() does,
+ * to the bit on every device: the resampling is Pillow's, in integers. Of DINOv3's processor, which resizes in floating
+ * point, the values are met to 1e-5. Alpha is ignored.
+ *
+ * The preprocessor's resize, crop, rescale and normalise are all done; every filter and every size that
+ * dvk_preprocess() takes, a source takes, too. With width = height = 0 in dvk_session_params the input has the
+ * preprocessor's size for a picture of the region's size; else the region is resized to exactly width x height.
+ *
+ * Another size or region of the source is another session: the sizes decide how many workgroups run, which is recorded.
+ * (Sessions of one model share its weights and pipelines.) */
+typedef enum dvk_source_kind {
+    DVK_SOURCE_PIXEL_VALUES = 0, /* none: dvk_session_run() takes normalised floats from the host */
+    DVK_SOURCE_IMAGE = 1,        /* a VkImageView: see `format` */
+    DVK_SOURCE_RGBA8 = 2,        /* a VkBuffer of packed bytes, red, green, blue, alpha */
+    DVK_SOURCE_BGRA8 = 3,        /* ... blue, green, red, alpha */
+    DVK_SOURCE_RGB8 = 4,        /* ... red, green, blue; whole words are read, so that the buffer must reach to the next
+                                   multiple of 4 bytes behind the last pixel */
+    DVK_SOURCE_FLOAT_PLANES = 5 /* a VkBuffer of [3][height][width] floats: red, green, blue; black 0, white 1 */
+} dvk_source_kind;
+
+/* What the stored numbers of a picture are. The model wants sRGB-encoded values, as files have them. */
+typedef enum dvk_colour {
+    DVK_COLOUR_SRGB = 0,  /* sRGB-encoded: taken as they are. Those of an _SRGB format are, too: they arrive in shaders
+                             decoded, are encoded again, and give the very bytes that are stored */
+    DVK_COLOUR_LINEAR = 1 /* proportional to light, as rgba16f of a renderer often is: clamped to 0..1 and encoded */
+} dvk_colour;
+
+typedef struct dvk_source_desc {
+    dvk_source_kind kind;
+    /* IMAGE: the VkFormat of the view, which has to be of type 2D, colour aspect, one level and one layer, of an image
+     * with VK_IMAGE_USAGE_SAMPLED_BIT and one sample: R8G8B8A8, B8G8R8A8, A8B8G8R8_PACK32 (each UNORM or SRGB),
+     * A2B10G10R10_UNORM_PACK32, R16G16B16A16_SFLOAT, R32G32B32A32_SFLOAT or B10G11R11_UFLOAT_PACK32. */
+    uint32_t format;
+    dvk_colour colour;
+    uint32_t width, height; /* of the whole picture */
+    uint32_t x, y, region_width,
+        region_height; /* the part that the model sees, as if cut out before; all 0: the whole */
+    /* Buffers: bytes from row to row, a multiple of 4 but for RGB8, and from plane to plane; 0: dense. */
+    uint64_t row_pitch, plane_pitch;
+    dvk_resize_order order; /* as in dvk_preprocess_params */
+} dvk_source_desc;
+
 typedef struct dvk_session dvk_session;
 
+/* For dvk_session_create() and dvk_model_estimate(). */
 typedef struct dvk_session_params {
     uint32_t batch;         /* images per pass; 0 = 1 */
     uint32_t width, height; /* pixels of the input; both 0: the model's preprocessor size. At least one patch. Other
@@ -444,6 +533,7 @@ typedef struct dvk_session_params {
      * (new size + 0.1) / (old size), which shifts the table by up to a twentieth of a cell at 480x480. Affects models
      * whose positions are resized by plain bicubic, at sizes other than their own. */
     bool dino_scale_factor;
+    const dvk_source_desc *source; /* of every image of the batch; copied. NULL: pixel values come from the host */
     /* A pass is submitted in parts that are believed to take no longer than this, so that no watchdog ends it and the
      * device's other users get their turns. 0: 200 ms on GPUs, one part on software drivers, which have no watchdog.
      * UINT32_MAX: one part. The parts' bits are those of the whole. */
@@ -452,6 +542,7 @@ typedef struct dvk_session_params {
      * most DVK_MAX_SLOTS. They run one after the other on the device: slots let the host prepare the next pass and read
      * the last one meanwhile. */
     uint32_t in_flight;
+    uint64_t reserved[8]; /* 0 */
 } dvk_session_params;
 
 enum { DVK_MAX_SLOTS = 16, DVK_MAX_SEMAPHORES = 8 };
@@ -462,6 +553,7 @@ typedef struct dvk_position {
     uint32_t op, group;
 } dvk_position;
 
+/* What a session computes and what it costs. */
 typedef struct dvk_session_info {
     uint32_t batch, width, height;
     uint32_t grid_width, grid_height; /* patches a side */
@@ -473,7 +565,11 @@ typedef struct dvk_session_info {
     uint64_t host_bytes;              /* of which mapped for input and output */
     uint32_t slots;                   /* in_flight as it is */
     dvk_position end;                 /* of the pass */
-    double prepare_ms;                /* creating pipelines, memory and the recording */
+    double prepare_ms;                /* choosing variants, creating pipelines, memory and the recording */
+    /* 16 hex digits that stand for the kernels' variants and code: sessions of one model with the same fingerprint on
+     * the same driver give the same bits, whatever their batch. */
+    char fingerprint[17];
+    uint64_t reserved[8]; /* 0 today */
 } dvk_session_info;
 
 /* What a session would compute and need, as dvk_session_info tells it of one that exists. */
@@ -484,6 +580,7 @@ typedef struct dvk_estimate {
     uint64_t flops;
     uint64_t weight_bytes[4]; /* device memory of the weights by dvk_precision; [AUTO]: as the model was loaded */
     uint64_t session_bytes;   /* device memory of the session, what is mapped for input and output included */
+    uint64_t reserved[8];     /* 0 today */
 } dvk_estimate;
 
 /* Needs no device: the model may have been loaded without a context. params may be NULL. A device's own rounding of
@@ -504,9 +601,34 @@ DVK_API void dvk_session_destroy(dvk_session **session);
 /* Valid until the session is destroyed. */
 DVK_API const dvk_session_info *dvk_session_get_info(const dvk_session *session);
 
-/* Runs the recorded pass on `count` (1..batch) images and waits for it. pixel_values: [count][3][height][width].
- * Replays of the same input give the same bits. Uses slot 0, which must not be under way: else DVK_TIMEOUT, and nothing
- * is done. Errors: INVALID_ARGUMENT, DEVICE_LOST, INCOMPLETE, VULKAN. */
+/* Where a session's sources are. Handles are Vulkan's, which stay the host's; they must live, and keep what they show,
+ * until the passes that were submitted or recorded with them are done. */
+typedef struct dvk_source_binding {
+    uint64_t view;   /* IMAGE: VkImageView */
+    uint32_t layout; /* IMAGE: its VkImageLayout in the pass, SHADER_READ_ONLY_OPTIMAL or GENERAL; 0: the former */
+    uint64_t buffer; /* else: VkBuffer, with VK_BUFFER_USAGE_STORAGE_BUFFER_BIT */
+    uint64_t offset; /* of the picture's first byte; a multiple of minStorageBufferOffsetAlignment, as 256 always is */
+} dvk_source_binding;
+
+typedef struct dvk_bindings {
+    const dvk_source_binding *sources; /* [source_count]: of image 0, 1, ... of the batch */
+    uint32_t source_count;             /* 1..batch; the images beyond it repeat the last, and do not count */
+} dvk_bindings;
+
+/* Says which pictures the passes of a slot read from now on, by writing descriptors: nothing is copied, no command is
+ * submitted, nothing is allocated. Every slot of a session with a source has to be bound before its first pass, and may
+ * be bound again whenever it has no pass under way; the host's command buffers that hold the slot's ops are invalid
+ * then and have to be recorded anew. With in_flight slots taken in turn, each frame may bind a picture of its own.
+ *
+ * Before the pass, what wrote the picture must have been made visible to compute shaders (stage COMPUTE_SHADER, access
+ * SHADER_READ), in the stated layout and owned by the context's queue family. The pass does not write it and leaves it
+ * in that layout. DVK_TIMEOUT: the slot is under way, nothing is bound. Errors: INVALID_ARGUMENT, DEVICE_LOST. */
+DVK_API dvk_result dvk_session_bind(dvk_session *session, uint32_t slot, const dvk_bindings *bindings,
+                                    dvk_error *error);
+
+/* Runs the recorded pass on `count` (1..batch) images and waits for it. pixel_values: [count][3][height][width]; NULL
+ * in a session with a source. Replays of the same input give the same bits. Uses slot 0, which must not be under way:
+ * else DVK_TIMEOUT, and nothing is done. Errors: INVALID_ARGUMENT, DEVICE_LOST, INCOMPLETE, VULKAN. */
 DVK_API dvk_result dvk_session_run(dvk_session *session, const float *pixel_values, uint32_t count, dvk_error *error);
 
 /* The shape of one image's output: writes up to 2 extents, returns how many (0: the session does not compute it). */
@@ -541,13 +663,14 @@ typedef struct dvk_semaphore {
     uint64_t value;  /* 0: a binary one. Else a timeline semaphore's, with DVK_FEATURE_TIMELINE_SEMAPHORE attested */
 } dvk_semaphore;
 
+/* For dvk_session_submit(). */
 typedef struct dvk_submit_params {
     uint32_t slot;
     uint32_t wait_count, signal_count; /* at most DVK_MAX_SEMAPHORES each */
     const dvk_semaphore *wait;         /* the pass begins after them; NULL if wait_count is 0 */
     const dvk_semaphore *signal;       /* after the pass, its outputs available to whoever waits for them */
     uint64_t fence;                    /* VkFence of the host, unsignalled: signalled after the pass, too; 0: none */
-    uint64_t reserved[4];              /* 0 */
+    uint64_t reserved[8];              /* 0 */
 } dvk_submit_params;
 
 /* Submits the pass on the slot's input and returns at once; allocates nothing. params may be NULL. On a failure nothing
@@ -568,12 +691,14 @@ DVK_API dvk_result dvk_session_read_slot(const dvk_session *session, uint32_t sl
 
 /* ------------------------------------------------------------------- in the host's command buffer */
 
+/* For dvk_record_params.flags. */
 typedef enum dvk_record_flags {
     DVK_RECORD_UPLOAD =
         1 << 0, /* at the start of the pass, take the input from what dvk_session_write() put in the slot */
     DVK_RECORD_READBACK = 1 << 1 /* at its end, copy the outputs to where dvk_session_read_slot() finds them */
 } dvk_record_flags;
 
+/* For dvk_session_record(). */
 typedef struct dvk_record_params {
     void *command_buffer; /* VkCommandBuffer, recording, primary or secondary, outside a render pass, of a pool of the
                              import's queue family */
@@ -581,7 +706,7 @@ typedef struct dvk_record_params {
     uint32_t flags;       /* dvk_record_flags */
     uint32_t count;       /* images that count, for dvk_session_read_slot(); 0: all of the batch */
     dvk_position first, last; /* the range to record; last {0, 0}: to the end */
-    uint64_t reserved[4];     /* 0 */
+    uint64_t reserved[8];     /* 0 */
 } dvk_record_params;
 
 /* Records the pass, or a range of it, into the host's command buffer. Submits nothing, allocates nothing, waits for
@@ -595,22 +720,24 @@ typedef struct dvk_record_params {
  * nothing else is touched.
  *
  * Synchronisation: every range begins with a barrier that makes it follow all earlier passes and ranges on the queue.
- *     before    with DVK_RECORD_UPLOAD nothing: dvk_session_write() before the submission is enough
- *     after     outputs on the device were written by VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT, VK_ACCESS_SHADER_WRITE_BIT
- *     after DVK_RECORD_READBACK    they are available to the host once a fence of the submission has signalled
+ *   - Before a pass with DVK_RECORD_UPLOAD nothing is needed: dvk_session_write() before the submission is enough.
+ *   - After it, outputs on the device were written by VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT, VK_ACCESS_SHADER_WRITE_BIT.
+ *   - After DVK_RECORD_READBACK, they are available to the host once a fence of the submission has signalled.
  *
  * The host's command buffers must be done before the slot is written, submitted, or the session destroyed.
  * Errors: INVALID_ARGUMENT (a position out of range or order, an undeclared flag, a slot that does not exist). */
 DVK_API dvk_result dvk_session_record(dvk_session *session, const dvk_record_params *params, dvk_error *error);
 
-/* How far a pass gets from `from` within budget_us microseconds of device time, by the op costs that were measured or,
- * before that, estimated; at least one workgroup further, so that a loop over it ends:
+/* How far a pass gets from `from` within budget_us microseconds of device time; at least one workgroup further, so that
+ * a loop over it ends. It goes by the costs that dvk_session_profile() measured, less an eighth, for slices vary;
+ * before that by estimates, which are meant for slow devices and cut finer than needed:
  *
  *     dvk_position at = {0, 0}, end = dvk_session_get_info(session)->end;
+ *     dvk_record_params params = {.command_buffer = commands};
  *     while (at.op < end.op) { // one turn a frame
- *         dvk_position next = dvk_session_slice(session, at, 4000);
- *         dvk_session_record(session, &(dvk_record_params){.command_buffer = commands, .first = at, .last = next},
- * &error); at = next;
+ *         params.first = at;
+ *         params.last = at = dvk_session_slice(session, at, 4000);
+ *         dvk_session_record(session, &params, &error);
  *     }
  *
  * From the end or beyond, the end. */
@@ -636,6 +763,25 @@ DVK_API dvk_result dvk_session_profile(dvk_session *session, dvk_op_profile *ops
 /* The plan, as text for people: one line an op with kernel, variant, grid, work and buffers. Writes at most `size`
  * bytes with the NUL and returns the length the whole text has, as snprintf does. text may be NULL when size is 0. */
 DVK_API size_t dvk_session_print_plan(const dvk_session *session, char *text, size_t size);
+
+/* The variants that the session uses, one line for each kernel and shape, as dvk_context_params.variants takes them.
+ * Returns and writes as dvk_session_print_plan(). */
+DVK_API size_t dvk_session_print_variants(const dvk_session *session, char *text, size_t size);
+
+typedef struct dvk_variant_info {
+    char kernel[32], variant[64];
+    char use[64];         /* "kernel/weight/shape" that it was compared for; "" where it was not */
+    bool chosen;          /* for that use */
+    double gflops;        /* measured for it; 0: not measured, or so slow that nothing was measured */
+    char refused[192];    /* why the device does not use it at all, in words; "": it may */
+    uint64_t reserved[8]; /* 0 today */
+} dvk_variant_info;
+
+/* The variants of all kernels as the context knows them by now: which ones its sessions chose, which were slower, and
+ * why the others are not used. *count: in, the capacity of `infos`; out, how many entries there are. At most the
+ * capacity is written; infos may be NULL when *count is 0. Errors: INVALID_ARGUMENT. */
+DVK_API dvk_result dvk_context_variants(const dvk_context *context, dvk_variant_info *infos, uint32_t *count,
+                                        dvk_error *error);
 
 #ifdef __cplusplus
 }

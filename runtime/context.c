@@ -1,6 +1,7 @@
 #include "context.h"
 
 #include "cache_file.h"
+#include "choice.h"
 #include "pipeline.h"
 
 #include <stdio.h>
@@ -97,9 +98,23 @@ static dvk_result create_device(dvk_context *context, dvk_error *error) {
     return DVK_OK;
 }
 
+/* A software driver takes up to a second to compile a candidate, so that by default only what runs for a second, too,
+ * is measured there: 10 GFLOP or more. */
+static void set_tuning(dvk_context *context, const dvk_context_params *params) {
+    const bool cached = params->cache_dir && *params->cache_dir, usual = params->tuning == DVK_TUNING_DEFAULT;
+    dvk_choices *choices = context->choices;
+    choices->measure = !choices->pin_count && (params->tuning == DVK_TUNING_ON || (usual && cached));
+    choices->least_flops = usual && context->device_class == DVK_CLASS_SOFTWARE ? 10000000000u : 0;
+}
+
 dvk_result dvk_context_allocate(const dvk_context_params *params, const char *function, dvk_context **context_out,
                                 dvk_error *error) {
-    dvk_result status = dvk_check_allocator(params->allocator, function, error);
+    if ((uint32_t)params->tuning > DVK_TUNING_ON)
+        return dvk_fail(error, DVK_ERROR_INVALID_ARGUMENT, "%s: tuning %d is no dvk_tuning", function,
+                        (int)params->tuning);
+    dvk_result status = DVK_CHECK_RESERVED(params, function, "context_params", error);
+    if (status == DVK_OK)
+        status = dvk_check_allocator(params->allocator, function, error);
     if (status != DVK_OK)
         return status;
     dvk_context *context = dvk_allocate_zeroed(params->allocator, 1, sizeof(*context));
@@ -118,7 +133,7 @@ dvk_result dvk_context_allocate(const dvk_context_params *params, const char *fu
     return DVK_OK;
 }
 
-dvk_result dvk_context_start(dvk_context *context, const char *cache_dir, dvk_error *error) {
+dvk_result dvk_context_start(dvk_context *context, const dvk_context_params *params, dvk_error *error) {
     query_device(context);
     VkCommandPoolCreateInfo pool = {
         .sType = VK_STRUCTURE_TYPE_COMMAND_POOL_CREATE_INFO,
@@ -127,8 +142,15 @@ dvk_result dvk_context_start(dvk_context *context, const char *cache_dir, dvk_er
     dvk_result status = dvk_check_vulkan(
         context->vk.vkCreateCommandPool(context->device, &pool, context->vulkan_allocator, &context->command_pool),
         "vkCreateCommandPool", error);
-    if (status == DVK_OK && !context->host_pipeline_cache)
-        status = dvk_pipeline_cache_open(context, cache_dir, error);
+    if (status == DVK_OK)
+        status = dvk_choices_create(&context->allocator, params->variants, &context->choices, error);
+    if (status == DVK_OK) {
+        set_tuning(context, params);
+        context->build_id = dvk_choices_build_id(context->choices);
+        status = dvk_cache_open(context, params->cache_dir, error);
+    }
+    if (status == DVK_OK)
+        status = dvk_choices_restore(context, error);
     if (status == DVK_OK)
         dvk_log_message(&context->log, DVK_LOG_INFO, "device %u: %s, %s; %s", context->info.index, context->info.name,
                         context->info.driver, context->tier);
@@ -156,7 +178,7 @@ dvk_result dvk_context_create(const dvk_context_params *params, dvk_context **co
     if (status == DVK_OK)
         status = create_device(context, error);
     if (status == DVK_OK)
-        status = dvk_context_start(context, params->cache_dir, error);
+        status = dvk_context_start(context, params, error);
     if (status != DVK_OK) {
         dvk_context_destroy(&context);
         return status;
@@ -170,6 +192,7 @@ void dvk_context_destroy(dvk_context **context_pointer) {
         return;
     dvk_context *context = *context_pointer;
     if (context->device) {
+        dvk_cache_save(context); /* what was learned since the last run */
         dvk_pipelines_destroy(context);
         if (!context->host_pipeline_cache)
             context->vk.vkDestroyPipelineCache(context->device, context->pipeline_cache, context->vulkan_allocator);
@@ -181,7 +204,8 @@ void dvk_context_destroy(dvk_context **context_pointer) {
         dvk_instance_close(&context->instance);
     }
     const dvk_allocator allocator = context->allocator;
-    dvk_release(&allocator, context->cache_path);
+    dvk_choices_destroy(&allocator, context->choices);
+    dvk_cache_close(context);
     dvk_release(&allocator, context);
     *context_pointer = NULL;
 }

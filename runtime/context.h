@@ -47,6 +47,7 @@ dvk_result dvk_choose_device(const dvk_device_info *infos, uint32_t count, const
                              dvk_error *error);
 
 typedef struct dvk_pipeline dvk_pipeline; /* pipeline.h */
+typedef struct dvk_choices dvk_choices;   /* choice.h */
 
 struct dvk_context {
     dvk_log log;
@@ -77,19 +78,25 @@ struct dvk_context {
     /* What variants are chosen by. */
     dvk_device_class device_class;
     dvk_device_features features; /* what was enabled on `device` */
+    dvk_choices *choices;         /* NULL: of all variants as the table has them, none known by experience */
 
+    VkPipelineCreateFlags pipeline_flags; /* of every pipeline: 0, but for tools that ask the compiler about them */
     VkPipelineCache pipeline_cache;
     bool host_pipeline_cache; /* it is the host's: not ours to destroy or to save */
-    char *cache_path;         /* NULL: not kept on disk */
-    uint64_t cache_checksum;  /* of what the file holds; 0: nothing */
-    bool new_pipelines;       /* made since the cache was saved */
-    dvk_pipeline *pipelines;  /* a list; freed with the context */
+    /* cache_file.h */
+    struct dvk_cache_section *cache_sections;
+    char *cache_path;        /* NULL: not kept on disk */
+    uint64_t build_id;       /* of the variants that the file is about */
+    uint64_t cache_checksum; /* of what the file holds; 0: nothing */
+    bool new_pipelines;      /* made since the cache was saved */
+    bool cache_changed;      /* the same for sections */
+    dvk_pipeline *pipelines; /* a list; freed with the context */
 };
 
 /* The two ends of making a context. Allocated: zeros but for log and allocators. Started, once instance, devices, queue
  * and the device table are set: all the rest. Whatever fails, dvk_context_destroy() cleans up. */
 dvk_result dvk_context_allocate(const dvk_context_params *params, const char *function, dvk_context **context,
                                 dvk_error *error);
-dvk_result dvk_context_start(dvk_context *context, const char *cache_dir, dvk_error *error);
+dvk_result dvk_context_start(dvk_context *context, const dvk_context_params *params, dvk_error *error);
 
 #endif

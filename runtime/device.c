@@ -221,7 +221,9 @@ dvk_result dvk_list_devices(const dvk_context_params *params, dvk_device_info *i
         return dvk_fail(error, DVK_ERROR_INVALID_ARGUMENT, "dvk_list_devices: count or infos is NULL");
     if (!params)
         params = &defaults;
-    dvk_result status = dvk_check_allocator(params->allocator, "dvk_list_devices", error);
+    dvk_result status = DVK_CHECK_RESERVED(params, "dvk_list_devices", "context_params", error);
+    if (status == DVK_OK)
+        status = dvk_check_allocator(params->allocator, "dvk_list_devices", error);
     if (status != DVK_OK)
         return status;
     const dvk_log silent = {0};

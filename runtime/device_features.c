@@ -247,6 +247,10 @@ uint32_t dvk_variant_local_size(const dvk_variant *variant, const dvk_device_fea
     return variant->subgroups * (variant->subgroup_size ? variant->subgroup_size : features->subgroup_size);
 }
 
+uint32_t dvk_variant_shared_bytes(const dvk_variant *variant, uint32_t head_dim) {
+    return variant->shared_bytes + variant->shared_bytes_per_head_dim * head_dim;
+}
+
 uint32_t dvk_variant_subgroup_size(const dvk_variant *variant, const dvk_device_features *features) {
     if (!(features->bits & DVK_FEATURE_SUBGROUP_SIZE_CONTROL))
         return 0; /* then it is the device's own, and dvk_variant_needs() has seen that this will do */
@@ -293,9 +297,9 @@ const char *dvk_variant_needs(const dvk_variant *variant, const dvk_device_featu
     if (local_size > limits->maxComputeWorkGroupInvocations || local_size > limits->maxComputeWorkGroupSize[0] ||
         (asked && local_size > asked * features->max_subgroups))
         return "larger workgroups";
-    if (variant->shared_bytes > limits->maxComputeSharedMemorySize)
+    if (dvk_variant_shared_bytes(variant, head_dim) > limits->maxComputeSharedMemorySize)
         return "more shared memory";
-    if (head_dim && variant->max_head_dim && head_dim > variant->max_head_dim)
-        return "smaller attention heads";
+    if (head_dim && variant->max_head_dim && (head_dim > variant->max_head_dim || head_dim % variant->head_dim_step))
+        return "attention heads of another size";
     return NULL;
 }

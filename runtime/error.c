@@ -23,6 +23,18 @@ dvk_result dvk_fail(dvk_error *error, dvk_result code, const char *format, ...) 
     return code;
 }
 
+dvk_result dvk_check_reserved(const uint64_t *reserved, size_t count, const char *function, const char *type,
+                              dvk_error *error) {
+    for (size_t i = 0; i < count; i++)
+        if (reserved[i])
+            return dvk_fail(
+                error, DVK_ERROR_INVALID_ARGUMENT,
+                "%s: dvk_%s.reserved is not zero: initialise the whole struct with zeros, or, where a field of "
+                "a later version is set, update the library",
+                function, type);
+    return DVK_OK;
+}
+
 dvk_result dvk_fail_memory(dvk_error *error, size_t bytes) {
     return dvk_fail(error, DVK_ERROR_OUT_OF_HOST_MEMORY, "out of memory: %zu bytes of host memory were refused", bytes);
 }

@@ -25,8 +25,10 @@ dvk_result dvk_model_estimate(const dvk_model *model, const dvk_session_params *
     dvk_plan plan = {0};
     uint32_t outputs;
     dvk_result status = dvk_session_plan(model, &usual_device, params ? params : &defaults, &plan, &outputs, error);
-    if (status != DVK_OK)
+    if (status != DVK_OK) {
+        dvk_plan_free(&plan);
         return status;
+    }
     const dvk_weights *weights = &model->weights;
     *estimate = (dvk_estimate){
         .batch = plan.batch,
@@ -43,7 +45,8 @@ dvk_result dvk_model_estimate(const dvk_model *model, const dvk_session_params *
     };
     /* Pixels and results exist twice: on the device, and mapped for the host. */
     bool whole_rows;
-    estimate->session_bytes = plan.buffer_bytes[DVK_PLAN_PIXELS] + plan.buffer_bytes[DVK_PLAN_RESULTS] +
+    estimate->session_bytes = (plan.source.table ? 0 : plan.buffer_bytes[DVK_PLAN_PIXELS]) +
+                              plan.buffer_bytes[DVK_PLAN_RESULTS] +
                               dvk_session_row_bytes(model, &plan, outputs, &whole_rows);
     for (uint32_t i = 0; i < DVK_PLAN_OWN_BUFFERS; i++)
         estimate->session_bytes += plan.buffer_bytes[i];

@@ -168,7 +168,8 @@ static dvk_result check_arguments(const char *function, bool source, const dvk_i
         return dvk_fail(error, DVK_ERROR_INVALID_ARGUMENT, "%s: the source or image is NULL", function);
     if (params->flags & ~(uint32_t)DVK_IMAGE_IGNORE_ORIENTATION)
         return dvk_fail(error, DVK_ERROR_INVALID_ARGUMENT, "%s: unknown flags in 0x%x", function, params->flags);
-    return dvk_check_allocator(params->allocator, function, error);
+    dvk_result status = DVK_CHECK_RESERVED(params, function, "image_params", error);
+    return status == DVK_OK ? dvk_check_allocator(params->allocator, function, error) : status;
 }
 
 dvk_result dvk_image_decode(const void *bytes, size_t size, const char *name, const dvk_image_params *params,

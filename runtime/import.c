@@ -7,13 +7,6 @@
 
 enum { DVK_KNOWN_FEATURES = (DVK_FEATURE_INT64 << 1) - 1 };
 
-static bool is_zero(const uint64_t *reserved, size_t count) {
-    uint64_t any = 0;
-    for (size_t i = 0; i < count; i++)
-        any |= reserved[i];
-    return !any;
-}
-
 static dvk_result check_instance(const dvk_import *import, const char *function, dvk_error *error) {
     const char *missing = !import->get_instance_proc_addr ? "get_instance_proc_addr"
                           : !import->instance             ? "instance"
@@ -21,9 +14,9 @@ static dvk_result check_instance(const dvk_import *import, const char *function,
                                                           : NULL;
     if (missing)
         return dvk_fail(error, DVK_ERROR_INVALID_ARGUMENT, "%s: dvk_import.%s is NULL", function, missing);
-    if (!is_zero(import->reserved, sizeof(import->reserved) / sizeof(import->reserved[0])))
-        return dvk_fail(error, DVK_ERROR_INVALID_ARGUMENT,
-                        "%s: dvk_import.reserved is not zero: initialise the whole struct with zeros", function);
+    dvk_result status = DVK_CHECK_RESERVED(import, function, "import", error);
+    if (status != DVK_OK)
+        return status;
     if (import->api_version < VK_API_VERSION_1_1)
         return dvk_fail(error, DVK_ERROR_UNSUPPORTED,
                         "%s: the instance was created for Vulkan %u.%u (dvk_import.api_version 0x%x): 1.1 or later is "
@@ -142,7 +135,7 @@ dvk_result dvk_context_import(const dvk_import *import, const dvk_context_params
         return status;
     status = take_device(context, import, params, error);
     if (status == DVK_OK)
-        status = dvk_context_start(context, params->cache_dir, error);
+        status = dvk_context_start(context, params, error);
     if (status != DVK_OK) {
         dvk_context_destroy(&context);
         return status;

@@ -74,7 +74,9 @@ dvk_result dvk_model_load(dvk_context *context, const dvk_model_params *params, 
         params->precision != DVK_PRECISION_FP16 && params->precision != DVK_PRECISION_INT8)
         return dvk_fail(error, DVK_ERROR_INVALID_ARGUMENT, "dvk_model_load: %d is no dvk_precision",
                         (int)params->precision);
-    dvk_result status = dvk_check_allocator(params->allocator, "dvk_model_load", error);
+    dvk_result status = DVK_CHECK_RESERVED(params, "dvk_model_load", "model_params", error);
+    if (status == DVK_OK)
+        status = dvk_check_allocator(params->allocator, "dvk_model_load", error);
     if (status != DVK_OK)
         return status;
     dvk_allocator allocator = {0};
@@ -147,6 +149,9 @@ dvk_result dvk_preprocess(const dvk_model *model, const dvk_preprocess_params *p
         return dvk_fail(error, DVK_ERROR_INVALID_ARGUMENT, "dvk_preprocess: model, image or pixel_values is NULL");
     if (!params)
         params = &defaults;
+    dvk_result status = DVK_CHECK_RESERVED(params, "dvk_preprocess", "preprocess_params", error);
+    if (status != DVK_OK)
+        return status;
     if (!params->width != !params->height)
         return dvk_fail(error, DVK_ERROR_INVALID_ARGUMENT,
                         "dvk_preprocess: width %u and height %u: give both, or neither", params->width, params->height);

@@ -30,6 +30,8 @@ void dvk_record_host_reads(const dvk_session *session, VkCommandBuffer commands)
 void dvk_record_upload(const dvk_session *session, const dvk_slot *slot, VkCommandBuffer commands) {
     const struct VolkDeviceTable *vk = &session->model->context->vk;
     const dvk_buffer *pixels = &session->buffers[DVK_PLAN_PIXELS];
+    if (session->plan.source.table) /* the first op writes them */
+        return;
     VkBufferCopy region = {.size = pixels->size};
     vk->vkCmdCopyBuffer(commands, slot->upload.handle, pixels->handle, 1, &region);
     record_barrier(session, commands, VK_PIPELINE_STAGE_TRANSFER_BIT, VK_ACCESS_TRANSFER_WRITE_BIT,
@@ -77,14 +79,14 @@ static void record_guard(const dvk_session *session, const dvk_slot *slot, VkCom
 }
 
 /* Op by op, and therefore with a barrier before each: what is timed is one op alone. */
-static void record_timed(const dvk_session *session, VkCommandBuffer commands, VkQueryPool timestamps,
-                         dvk_position from, dvk_position to) {
+static void record_timed(const dvk_session *session, const dvk_recorder *recorder, VkCommandBuffer commands,
+                         VkQueryPool timestamps, dvk_position from, dvk_position to) {
     const struct VolkDeviceTable *vk = &session->model->context->vk;
     while (from.op < to.op || from.group < to.group) {
         dvk_position end = from.op < to.op ? (dvk_position){from.op + 1, 0} : to;
         if (!from.group)
             vk->vkCmdWriteTimestamp(commands, VK_PIPELINE_STAGE_BOTTOM_OF_PIPE_BIT, timestamps, 2 * from.op);
-        dvk_record_ops(&session->recorder, commands, from, end);
+        dvk_record_ops(recorder, commands, from, end);
         if (!end.group)
             vk->vkCmdWriteTimestamp(commands, VK_PIPELINE_STAGE_BOTTOM_OF_PIPE_BIT, timestamps, 2 * from.op + 1);
         from = end;
@@ -112,10 +114,11 @@ static dvk_result record_submission(dvk_session *session, const dvk_slot *slot, 
             context->vk.vkCmdResetQueryPool(*commands, style.timestamps, 0, 2 * session->plan.op_count);
         dvk_record_upload(session, slot, *commands);
     }
+    const dvk_recorder recorder = dvk_slot_recorder(session, slot);
     if (style.timestamps)
-        record_timed(session, *commands, style.timestamps, from, to);
+        record_timed(session, &recorder, *commands, style.timestamps, from, to);
     else
-        dvk_record_ops(&session->recorder, *commands, from, to);
+        dvk_record_ops(&recorder, *commands, from, to);
     if (dvk_position_is_end(&session->plan, to))
         dvk_record_readback(session, slot, *commands);
     record_guard(session, slot, *commands, pass->count - 1);
@@ -155,13 +158,16 @@ dvk_result dvk_pass_record_styled(dvk_session *session, dvk_slot *slot, dvk_pass
     }
     free_pass(session->model->context, &slot->pass);
     slot->pass = pass;
+    slot->recorded = true;
+    session->info.submissions = pass.count;
     return DVK_OK;
 }
 
 dvk_result dvk_pass_record(dvk_session *session, dvk_error *error) {
     dvk_result status = DVK_OK;
     for (uint32_t i = 0; i < session->slot_count && status == DVK_OK; i++)
-        status = dvk_pass_record_styled(session, &session->slots[i], (dvk_pass_style){0}, error);
+        if (!session->binds || session->slots[i].bound)
+            status = dvk_pass_record_styled(session, &session->slots[i], (dvk_pass_style){0}, error);
     return status;
 }
 
@@ -194,6 +200,7 @@ void dvk_slot_destroy(dvk_session *session, dvk_slot *slot) {
         dvk_fence_settle(context, slot->fence);
     context->vk.vkDestroyFence(context->device, slot->fence, context->vulkan_allocator);
     free_pass(context, &slot->pass);
+    dvk_release(&context->allocator, slot->sets);
     dvk_buffer_destroy(context, &slot->upload);
     dvk_buffer_destroy(context, &slot->readback);
 }

@@ -18,11 +18,14 @@ typedef struct dvk_slot {
     dvk_buffer upload;   /* pixels, as in PIXELS; then the pass's number, see below */
     dvk_buffer readback; /* the rows of last_hidden_state that were asked for, then RESULTS, then the guards */
     dvk_pass pass;
-    VkFence fence;    /* of the pass's last submission */
-    bool under_way;   /* submitted, and not known to be done */
-    bool host_reads;  /* `valid` is of a pass that the host recorded: the library has not seen its end */
-    uint32_t written; /* images in the upload buffer */
-    uint32_t valid;   /* images whose outputs can be read; 0: nothing was run, or it failed */
+    VkFence fence;         /* of the pass's last submission */
+    VkDescriptorSet *sets; /* [op_count]; NULL: the recorder's, for nothing is the host's */
+    bool bound;            /* by dvk_session_bind() */
+    bool recorded;         /* the pass, with the sets as they are */
+    bool under_way;        /* submitted, and not known to be done */
+    bool host_reads;       /* `valid` is of a pass that the host recorded: the library has not seen its end */
+    uint32_t written;      /* images in the upload buffer */
+    uint32_t valid;        /* images whose outputs can be read; 0: nothing was run, or it failed */
 } dvk_slot;
 
 /* A driver's watchdog, or its recovery from a hang, may drop work and still signal the fence. So every submission ends
@@ -51,7 +54,7 @@ typedef struct dvk_pass_style {
 } dvk_pass_style;
 
 /* Records the pass of every slot, cut by session->op_ns and session->budget_ns; what was recorded before is freed. No
- * slot may be under way. */
+ * slot may be under way. Slots whose bindings the host has yet to say are left out. */
 dvk_result dvk_pass_record(dvk_session *session, dvk_error *error);
 
 /* The same for one slot, in a style of its own. */

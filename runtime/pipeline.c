@@ -2,41 +2,23 @@
 
 #include <string.h>
 
-enum { MAX_BINDINGS = 4 }; /* the least that maxPerStageDescriptorStorageBuffers may be */
-
 bool dvk_variant_serves(const dvk_variant *variant, dvk_kernel kernel, dvk_weight_type weight) {
     return variant->kernel == kernel && (variant->weight == DVK_WEIGHT_NONE || variant->weight == weight) &&
            (!variant->half_products || weight == DVK_WEIGHT_FP16);
 }
 
-dvk_result dvk_variant_choose(const dvk_context *context, dvk_kernel kernel, dvk_weight_type weight, uint32_t head_dim,
-                              const dvk_variant **chosen, dvk_error *error) {
-    const dvk_variant *other = NULL;
-    for (size_t i = 0; i < dvk_variant_count; i++) {
-        const dvk_variant *variant = &dvk_variants[i];
-        if (!dvk_variant_serves(variant, kernel, weight) ||
-            dvk_variant_needs(variant, &context->features, &context->limits, head_dim))
-            continue;
-        if (variant->device_class == context->device_class) {
-            *chosen = variant;
-            return DVK_OK;
-        }
-        if (!other)
-            other = variant;
-    }
-    if (!other)
-        return dvk_fail(error, DVK_ERROR_UNSUPPORTED, "no variant of the kernel %s runs on the device %s",
-                        dvk_kernel_names[kernel], context->info.name);
-    *chosen = other;
-    return DVK_OK;
+VkDescriptorType dvk_descriptor_type(dvk_binding_kind kind) {
+    return kind == DVK_BINDING_TEXTURE ? VK_DESCRIPTOR_TYPE_SAMPLED_IMAGE
+           : kind == DVK_BINDING_IMAGE ? VK_DESCRIPTOR_TYPE_STORAGE_IMAGE
+                                       : VK_DESCRIPTOR_TYPE_STORAGE_BUFFER;
 }
 
 static dvk_result create_layouts(dvk_context *context, dvk_pipeline *pipeline, dvk_error *error) {
-    VkDescriptorSetLayoutBinding bindings[MAX_BINDINGS];
+    VkDescriptorSetLayoutBinding bindings[DVK_MAX_BINDINGS];
     for (uint32_t i = 0; i < pipeline->variant->binding_count; i++)
         bindings[i] = (VkDescriptorSetLayoutBinding){
             .binding = i,
-            .descriptorType = VK_DESCRIPTOR_TYPE_STORAGE_BUFFER,
+            .descriptorType = dvk_descriptor_type(pipeline->variant->binding_kinds[i]),
             .descriptorCount = 1,
             .stageFlags = VK_SHADER_STAGE_COMPUTE_BIT,
         };
@@ -107,6 +89,7 @@ static dvk_result create_pipeline(dvk_context *context, dvk_pipeline *pipeline, 
     const bool sized = subgroup_size.requiredSubgroupSize != 0;
     VkComputePipelineCreateInfo info = {
         .sType = VK_STRUCTURE_TYPE_COMPUTE_PIPELINE_CREATE_INFO,
+        .flags = context->pipeline_flags,
         .stage = {.sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_CREATE_INFO,
                   .pNext = sized ? &subgroup_size : NULL,
                   .flags = sized ? VK_PIPELINE_SHADER_STAGE_CREATE_REQUIRE_FULL_SUBGROUPS_BIT : 0,

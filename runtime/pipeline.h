@@ -22,6 +22,8 @@ struct dvk_pipeline {
 
 enum { DVK_PUSH_BYTES = 128 }; /* of every pipeline layout: the least that maxPushConstantsSize may be */
 
+VkDescriptorType dvk_descriptor_type(dvk_binding_kind kind);
+
 /* Finds or makes one; it lives as long as the context. */
 dvk_result dvk_pipeline_get(dvk_context *context, const dvk_variant *variant, dvk_specialisation specialisation,
                             const dvk_pipeline **pipeline, dvk_error *error);
@@ -29,11 +31,5 @@ void dvk_pipelines_destroy(dvk_context *context);
 
 /* Whether a session whose matrices are `weight` may use the variant for a kernel, whatever the device can do. */
 bool dvk_variant_serves(const dvk_variant *variant, dvk_kernel kernel, dvk_weight_type weight);
-
-/* The variant that the context uses for a kernel: the first in the table that is meant for this class of device and
- * that the device can run, else the first of the other class. weight: of the session's matrices; head_dim 0 where it
- * does not matter. */
-dvk_result dvk_variant_choose(const dvk_context *context, dvk_kernel kernel, dvk_weight_type weight, uint32_t head_dim,
-                              const dvk_variant **variant, dvk_error *error);
 
 #endif

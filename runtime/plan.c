@@ -14,6 +14,9 @@ typedef struct row_of_images {
 static void add_embeddings(dvk_plan_builder *build, uint32_t depth) {
     const dvk_weights *weights = build->request->weights;
     const bool norm = weights->first_norm.size != 0;
+    dvk_place_pixels(build, depth);
+    if (build->plan->source.table)
+        dvk_add_sources(build);
     dvk_add_patchify(build, depth);
     dvk_add_matmul(build, &(dvk_matmul_op){.label = "embeddings",
                                            .weights = &weights->patch,
@@ -324,7 +327,7 @@ static void size_buffers(dvk_plan_builder *build, uint32_t patch_depth) {
 
 dvk_result dvk_plan_create(const dvk_plan_request *request, dvk_plan *plan, dvk_error *error) {
     const dvk_vit_config *config = request->config;
-    memset(plan, 0, sizeof(*plan));
+    *plan = (dvk_plan){.source = plan->source};
     plan->allocator = request->allocator;
     plan->batch = request->batch;
     plan->width = request->width;
@@ -371,5 +374,6 @@ dvk_result dvk_plan_create(const dvk_plan_request *request, dvk_plan *plan, dvk_
 
 void dvk_plan_free(dvk_plan *plan) {
     dvk_release(plan->allocator, plan->ops);
+    dvk_source_free(&plan->source);
     memset(plan, 0, sizeof(*plan));
 }

@@ -3,8 +3,9 @@
 #ifndef DVK_PLAN_H_
 #define DVK_PLAN_H_
 
-#include "pipeline.h"
+#include "choice.h"
 #include "push_constants.h"
+#include "source.h"
 #include "weights.h"
 
 typedef enum dvk_plan_buffer {
@@ -15,21 +16,35 @@ typedef enum dvk_plan_buffer {
     DVK_PLAN_NORMED,  /* [batch * tokens][D]: layer norm's output, attention's output */
     DVK_PLAN_WIDE,    /* patches, then query | key | value planes, then the MLP's inner rows: never two at once */
     DVK_PLAN_RESULTS, /* all outputs but rows of last_hidden_state; see dvk_plan.outputs */
+    DVK_PLAN_RESIZE,  /* the table of dvk_source */
     DVK_PLAN_WEIGHTS, /* this + block */
+    DVK_PLAN_SOURCE = 1 << 30, /* this + image of the batch: the host's picture */
 } dvk_plan_buffer;
 
-enum { DVK_PLAN_OWN_BUFFERS = DVK_PLAN_WEIGHTS, DVK_MAX_BINDINGS = 4 };
+/* What no op writes. */
+static inline bool dvk_plan_is_weights(uint32_t buffer) {
+    return buffer >= DVK_PLAN_WEIGHTS && buffer < DVK_PLAN_SOURCE;
+}
+
+/* What the host binds. */
+static inline bool dvk_plan_is_external(uint32_t buffer) {
+    return buffer >= DVK_PLAN_SOURCE;
+}
+
+enum { DVK_PLAN_OWN_BUFFERS = DVK_PLAN_WEIGHTS };
 
 typedef struct dvk_binding {
-    uint32_t buffer; /* dvk_plan_buffer, or DVK_PLAN_WEIGHTS + block */
-    bool writes;     /* else only read; in-place operands are written */
-    uint64_t offset, size;
+    uint32_t buffer;       /* dvk_plan_buffer, DVK_PLAN_WEIGHTS + block, or DVK_PLAN_SOURCE + image */
+    bool writes;           /* else only read; in-place operands are written */
+    uint64_t offset, size; /* of an image: 0 and 1, so that all of it is one range */
 } dvk_binding;
 
 typedef struct dvk_op {
     char label[48]; /* "layer 3 intermediate" */
+    dvk_use use;
     const dvk_variant *variant;
     dvk_specialisation specialisation;
+    uint32_t images; /* that attention and means go over; 1 elsewhere */
     dvk_binding bindings[DVK_MAX_BINDINGS];
     uint32_t binding_count;
     union {
@@ -43,6 +58,8 @@ typedef struct dvk_op {
         dvk_push_attention_row attention_row;
         dvk_push_mean mean;
         dvk_push_rotate rotate;
+        dvk_push_source source;
+        dvk_push_resample resample;
     } push;
     uint32_t push_bytes;
     uint64_t flops, bytes; /* arithmetic; the least that must be read and written */
@@ -66,6 +83,7 @@ typedef struct dvk_plan {
     uint32_t tokens, prefix; /* of an image; prefix of them stand before the patches */
     uint64_t pixel_stride;   /* bytes from image to image in PIXELS */
     uint64_t flops;
+    dvk_source source; /* table NULL: pixel values come from the host */
 } dvk_plan;
 
 /* What a plan is made from. */
@@ -73,15 +91,25 @@ typedef struct dvk_plan_request {
     const dvk_allocator *allocator; /* must outlive the plan */
     const dvk_vit_config *config;
     const dvk_weights *weights;
-    const dvk_variant *variants[DVK_KERNEL_COUNT];
+    const dvk_context *context;    /* that chooses the variants */
     uint32_t batch, width, height; /* pixels */
     uint32_t outputs;              /* DVK_OUTPUT_BIT()s */
     uint64_t max_range;            /* bytes a binding may span */
     uint64_t offset_alignment;     /* of a binding; a power of two, at most 256 */
 } dvk_plan_request;
 
+/* The workgroups that the op's variant needs for what its push constants say. */
+uint32_t dvk_count_groups(const dvk_op *op);
+
+/* *plan: zeroed but for `source`. */
 dvk_result dvk_plan_create(const dvk_plan_request *request, dvk_plan *plan, dvk_error *error);
 void dvk_plan_free(dvk_plan *plan);
+
+/* As dvk_session_info.fingerprint. */
+void dvk_plan_fingerprint(const dvk_plan *plan, char text[17]);
+
+/* As dvk_session_print_variants(). */
+size_t dvk_plan_print_variants(const dvk_plan *plan, char *text, size_t size);
 
 /* As dvk_session_print_plan(). */
 size_t dvk_plan_print(const dvk_plan *plan, char *text, size_t size);

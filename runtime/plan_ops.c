@@ -7,7 +7,7 @@ uint64_t dvk_round_up(uint64_t value, uint64_t multiple) {
     return (value + multiple - 1) / multiple * multiple;
 }
 
-static uint32_t tiles(uint32_t count, uint32_t tile) {
+uint32_t dvk_tiles(uint32_t count, uint32_t tile) {
     return (count + tile - 1) / tile;
 }
 
@@ -20,9 +20,45 @@ static void fail_range(dvk_plan_builder *build, const char *label, uint64_t byte
                      label, (unsigned long long)bytes, (unsigned long long)build->request->max_range);
 }
 
-static dvk_op *add_op(dvk_plan_builder *build, dvk_kernel kernel, dvk_specialisation specialisation,
-                      const char *label) {
+uint32_t dvk_count_groups(const dvk_op *op) {
+    const dvk_variant *variant = op->variant;
+    switch (op->use.kernel) {
+    case DVK_KERNEL_PATCHIFY:
+        return dvk_tiles(op->push.patchify.rows * (op->push.patchify.depth / 4), variant->local_size);
+    case DVK_KERNEL_MATMUL:
+        return dvk_tiles(op->push.matmul.rows, variant->tile_rows) *
+               dvk_tiles(op->push.matmul.columns, variant->tile_columns);
+    case DVK_KERNEL_LAYERNORM:
+        return dvk_tiles(op->push.layernorm.rows, variant->tile_rows);
+    case DVK_KERNEL_ATTENTION:
+        return op->images * op->push.attention.heads * dvk_tiles(op->push.attention.queries, variant->tile_rows);
+    case DVK_KERNEL_ATTENTION_ROW:
+        return op->images * op->push.attention_row.heads;
+    case DVK_KERNEL_MEAN:
+        return op->images * dvk_tiles(op->push.mean.columns, 4 * variant->local_size);
+    case DVK_KERNEL_ROTATE: {
+        const dvk_push_rotate *push = &op->push.rotate;
+        uint64_t pairs = (uint64_t)push->images * (push->tokens - push->prefix) * push->heads * (push->head_dim / 2);
+        return dvk_tiles((uint32_t)(pairs / 4), variant->local_size);
+    }
+    case DVK_KERNEL_SOURCE_IMAGE:
+    case DVK_KERNEL_SOURCE_BUFFER:
+        return dvk_tiles(op->push.source.width * op->push.source.height, variant->local_size);
+    case DVK_KERNEL_RESAMPLE:
+        return dvk_tiles(op->push.resample.width * op->push.resample.height, variant->local_size);
+    case DVK_KERNEL_COUNT:
+        break;
+    }
+    return 0;
+}
+
+dvk_op *dvk_add_op(dvk_plan_builder *build, dvk_kernel kernel, dvk_shape shape, dvk_specialisation specialisation,
+                   const char *label) {
     dvk_plan *plan = build->plan;
+    const dvk_use use = {kernel, build->request->weights->type, shape};
+    const dvk_variant *variant = NULL;
+    if (build->status == DVK_OK)
+        build->status = dvk_variant_choose(build->request->context, &use, &variant, build->error);
     if (build->status != DVK_OK)
         return NULL;
     if (plan->op_count == plan->op_capacity) {
@@ -39,12 +75,14 @@ static dvk_op *add_op(dvk_plan_builder *build, dvk_kernel kernel, dvk_specialisa
     dvk_op *op = &plan->ops[plan->op_count++];
     memset(op, 0, sizeof(*op));
     snprintf(op->label, sizeof(op->label), "%s", label);
-    op->variant = build->request->variants[kernel];
+    op->use = use;
+    op->variant = variant;
     op->specialisation = specialisation;
+    op->images = 1;
     return op;
 }
 
-static void bind(dvk_plan_builder *build, dvk_op *op, uint32_t buffer, bool writes, uint64_t offset, uint64_t size) {
+void dvk_bind(dvk_plan_builder *build, dvk_op *op, uint32_t buffer, bool writes, uint64_t offset, uint64_t size) {
     if (size > build->request->max_range || offset % build->request->offset_alignment)
         fail_range(build, op->label, size);
     op->bindings[op->binding_count++] = (dvk_binding){buffer, writes, offset, size};
@@ -52,12 +90,12 @@ static void bind(dvk_plan_builder *build, dvk_op *op, uint32_t buffer, bool writ
 }
 
 static void bind_weights(dvk_plan_builder *build, dvk_op *op, const dvk_slice *slice) {
-    bind(build, op, DVK_PLAN_WEIGHTS + slice->block, false, slice->offset, slice->size);
+    dvk_bind(build, op, DVK_PLAN_WEIGHTS + slice->block, false, slice->offset, slice->size);
 }
 
-static void finish(dvk_plan_builder *build, dvk_op *op, uint32_t groups, size_t push_bytes, uint64_t flops) {
+void dvk_finish_op(dvk_plan_builder *build, dvk_op *op, size_t push_bytes, uint64_t flops) {
     op->push.groups.first_group = 0;
-    op->push.groups.group_end = groups;
+    op->push.groups.group_end = dvk_count_groups(op);
     op->push_bytes = (uint32_t)push_bytes;
     op->flops = flops;
     build->plan->flops += flops;
@@ -85,7 +123,8 @@ static uint32_t images_per_op(const dvk_plan_builder *build, uint64_t image_byte
 static void add_matmul_part(dvk_plan_builder *build, const dvk_matmul_op *product, uint32_t first_row, uint32_t rows,
                             uint32_t first_column, uint32_t columns, uint64_t out_offset) {
     dvk_specialisation specialisation = {.activation = product->activation, .residual = product->residual};
-    dvk_op *op = add_op(build, DVK_KERNEL_MATMUL, specialisation, product->label);
+    dvk_op *op = dvk_add_op(build, DVK_KERNEL_MATMUL, (dvk_shape){rows, columns, product->depth}, specialisation,
+                            product->label);
     if (!op)
         return;
     uint32_t plane_columns = product->plane_columns ? product->plane_columns : product->columns;
@@ -94,15 +133,15 @@ static void add_matmul_part(dvk_plan_builder *build, const dvk_matmul_op *produc
     uint64_t out_floats =
         (planes - 1) * build->plane_stride + (uint64_t)(rows - 1) * product->out_stride + plane_columns;
     bool table = product->residual == DVK_RESIDUAL_TABLE;
-    bind(build, op, product->a_buffer, false, product->a_offset + (uint64_t)first_row * product->a_stride * 4,
-         a_floats * 4);
+    dvk_bind(build, op, product->a_buffer, false, product->a_offset + (uint64_t)first_row * product->a_stride * 4,
+             a_floats * 4);
     bind_weights(build, op, product->weights);
     if (table)
-        bind(build, op, DVK_PLAN_TABLE, false, 0, (uint64_t)build->plan->tokens * build->hidden_size * 4);
+        dvk_bind(build, op, DVK_PLAN_TABLE, false, 0, (uint64_t)build->plan->tokens * build->hidden_size * 4);
     else
         bind_weights(build, op, product->weights); /* unused, but every binding must be a valid one */
-    bind(build, op, product->out_buffer, true, out_offset + (uint64_t)first_row * product->out_stride * 4,
-         out_floats * 4);
+    dvk_bind(build, op, product->out_buffer, true, out_offset + (uint64_t)first_row * product->out_stride * 4,
+             out_floats * 4);
     op->push.matmul = (dvk_push_matmul){
         .rows = rows,
         .columns = columns,
@@ -116,8 +155,7 @@ static void add_matmul_part(dvk_plan_builder *build, const dvk_matmul_op *produc
         .table_rows = table ? build->plan->tokens : 1,
         .first_row = first_row,
     };
-    finish(build, op, tiles(rows, op->variant->tile_rows) * tiles(columns, op->variant->tile_columns),
-           sizeof(dvk_push_matmul), 2ull * rows * columns * product->depth);
+    dvk_finish_op(build, op, sizeof(dvk_push_matmul), 2ull * rows * columns * product->depth);
 }
 
 void dvk_add_matmul(dvk_plan_builder *build, const dvk_matmul_op *product) {
@@ -141,36 +179,49 @@ void dvk_add_layernorm(dvk_plan_builder *build, const dvk_layernorm_op *norm) {
     uint32_t step = rows_per_op(build, norm->label, norm->rows, in_bytes);
     for (uint32_t row = 0; row < norm->rows; row += step) {
         uint32_t rows = norm->rows - row < step ? norm->rows - row : step;
-        dvk_op *op = add_op(build, DVK_KERNEL_LAYERNORM, (dvk_specialisation){0}, norm->label);
+        dvk_op *op = dvk_add_op(build, DVK_KERNEL_LAYERNORM, (dvk_shape){rows, build->hidden_size, 0},
+                                (dvk_specialisation){0}, norm->label);
         if (!op)
             return;
-        bind(build, op, norm->in_buffer, false, norm->in_offset + row * in_bytes, (rows - 1) * in_bytes + out_bytes);
+        dvk_bind(build, op, norm->in_buffer, false, norm->in_offset + row * in_bytes,
+                 (rows - 1) * in_bytes + out_bytes);
         bind_weights(build, op, norm->parameters);
-        bind(build, op, norm->out_buffer, true, norm->out_offset + row * out_bytes, rows * out_bytes);
+        dvk_bind(build, op, norm->out_buffer, true, norm->out_offset + row * out_bytes, rows * out_bytes);
         op->push.layernorm = (dvk_push_layernorm){
             .rows = rows,
             .columns = build->hidden_size,
             .in_stride = norm->in_stride,
             .epsilon = build->request->config->layer_norm_eps,
         };
-        finish(build, op, tiles(rows, op->variant->tile_rows), sizeof(dvk_push_layernorm),
-               8ull * rows * build->hidden_size);
+        dvk_finish_op(build, op, sizeof(dvk_push_layernorm), 8ull * rows * build->hidden_size);
     }
+}
+
+/* How many images one op takes. */
+static uint32_t patchify_images(const dvk_plan_builder *build, uint32_t depth) {
+    const dvk_plan *plan = build->plan;
+    uint64_t image_bytes = 12ull * plan->width * plan->height, patch_bytes = 4ull * plan->tokens * depth;
+    return images_per_op(build, image_bytes > patch_bytes ? image_bytes : patch_bytes);
+}
+
+void dvk_place_pixels(dvk_plan_builder *build, uint32_t depth) {
+    dvk_plan *plan = build->plan;
+    uint64_t image_bytes = 12ull * plan->width * plan->height;
+    plan->pixel_stride = patchify_images(build, depth) == plan->batch ? image_bytes : dvk_round_up(image_bytes, 256);
+    plan->buffer_bytes[DVK_PLAN_PIXELS] = plan->pixel_stride * plan->batch;
 }
 
 void dvk_add_patchify(dvk_plan_builder *build, uint32_t depth) {
     dvk_plan *plan = build->plan;
     uint64_t image_bytes = 12ull * plan->width * plan->height;
     uint64_t patch_bytes = 4ull * plan->tokens * depth;
-    uint32_t images = images_per_op(build, image_bytes > patch_bytes ? image_bytes : patch_bytes);
-    plan->pixel_stride = images == plan->batch ? image_bytes : dvk_round_up(image_bytes, 256);
-    plan->buffer_bytes[DVK_PLAN_PIXELS] = plan->pixel_stride * plan->batch;
+    uint32_t images = patchify_images(build, depth);
     for (uint32_t image = 0; image < plan->batch; image += images) {
-        dvk_op *op = add_op(build, DVK_KERNEL_PATCHIFY, (dvk_specialisation){0}, "patches");
+        dvk_op *op = dvk_add_op(build, DVK_KERNEL_PATCHIFY, (dvk_shape){0}, (dvk_specialisation){0}, "patches");
         if (!op)
             return;
-        bind(build, op, DVK_PLAN_PIXELS, false, image * plan->pixel_stride, image_bytes * images);
-        bind(build, op, DVK_PLAN_WIDE, true, image * patch_bytes, patch_bytes * images);
+        dvk_bind(build, op, DVK_PLAN_PIXELS, false, image * plan->pixel_stride, image_bytes * images);
+        dvk_bind(build, op, DVK_PLAN_WIDE, true, image * patch_bytes, patch_bytes * images);
         op->push.patchify = (dvk_push_patchify){
             .rows = images * plan->tokens,
             .tokens = plan->tokens,
@@ -181,8 +232,7 @@ void dvk_add_patchify(dvk_plan_builder *build, uint32_t depth) {
             .patch_size = build->request->config->patch_size,
             .depth = depth,
         };
-        finish(build, op, tiles(images * plan->tokens * (depth / 4), op->variant->local_size),
-               sizeof(dvk_push_patchify), 0);
+        dvk_finish_op(build, op, sizeof(dvk_push_patchify), 0);
     }
 }
 
@@ -199,25 +249,27 @@ static void add_attention(dvk_plan_builder *build, const attention *what) {
     uint64_t out_bytes = 4ull * what->queries * build->hidden_size;
     uint32_t images = images_per_op(build, image_bytes);
     for (uint32_t image = 0; image < plan->batch; image += images) {
-        dvk_op *op =
-            add_op(build, DVK_KERNEL_ATTENTION, (dvk_specialisation){.head_dim = config->head_dim}, what->label);
+        const dvk_shape shape = {what->queries, plan->tokens, config->head_dim};
+        dvk_op *op = dvk_add_op(build, DVK_KERNEL_ATTENTION, shape, (dvk_specialisation){.head_dim = config->head_dim},
+                                what->label);
         if (!op)
             return;
+        op->images = images;
         if (what->query)
             bind_weights(build, op, what->query);
         else
-            bind(build, op, DVK_PLAN_WIDE, false, image * image_bytes, images * image_bytes);
+            dvk_bind(build, op, DVK_PLAN_WIDE, false, image * image_bytes, images * image_bytes);
         for (uint32_t part = 0; part < 2; part++) /* key, value */
-            bind(build, op, DVK_PLAN_WIDE, false, (what->key_plane + part) * plane + image * image_bytes,
-                 images * image_bytes);
-        bind(build, op, what->out_buffer, true, image * out_bytes, images * out_bytes);
+            dvk_bind(build, op, DVK_PLAN_WIDE, false, (what->key_plane + part) * plane + image * image_bytes,
+                     images * image_bytes);
+        dvk_bind(build, op, what->out_buffer, true, image * out_bytes, images * out_bytes);
         op->push.attention = (dvk_push_attention){.tokens = plan->tokens,
                                                   .heads = config->heads,
                                                   .row_stride = build->hidden_size,
                                                   .queries = what->queries,
                                                   .query_step = what->query ? 0 : what->queries};
-        finish(build, op, images * config->heads * tiles(what->queries, op->variant->tile_rows),
-               sizeof(dvk_push_attention), 4ull * images * what->queries * plan->tokens * build->hidden_size);
+        dvk_finish_op(build, op, sizeof(dvk_push_attention),
+                      4ull * images * what->queries * plan->tokens * build->hidden_size);
     }
 }
 
@@ -235,12 +287,12 @@ void dvk_add_rotate(dvk_plan_builder *build, const char *label, uint32_t plane) 
     uint64_t image_bytes = 4ull * plan->tokens * build->hidden_size;
     uint32_t images = images_per_op(build, image_bytes), patches = plan->tokens - plan->prefix;
     for (uint32_t image = 0; image < plan->batch; image += images) {
-        dvk_op *op = add_op(build, DVK_KERNEL_ROTATE, (dvk_specialisation){0}, label);
+        dvk_op *op = dvk_add_op(build, DVK_KERNEL_ROTATE, (dvk_shape){0}, (dvk_specialisation){0}, label);
         if (!op)
             return;
-        bind(build, op, DVK_PLAN_WIDE, true, plane * build->plane_stride * 4 + image * image_bytes,
-             images * image_bytes);
-        bind(build, op, DVK_PLAN_ANGLES, false, 0, plan->buffer_bytes[DVK_PLAN_ANGLES]);
+        dvk_bind(build, op, DVK_PLAN_WIDE, true, plane * build->plane_stride * 4 + image * image_bytes,
+                 images * image_bytes);
+        dvk_bind(build, op, DVK_PLAN_ANGLES, false, 0, plan->buffer_bytes[DVK_PLAN_ANGLES]);
         op->push.rotate = (dvk_push_rotate){.images = images,
                                             .tokens = plan->tokens,
                                             .prefix = plan->prefix,
@@ -248,7 +300,7 @@ void dvk_add_rotate(dvk_plan_builder *build, const char *label, uint32_t plane) 
                                             .head_dim = config->head_dim,
                                             .row_stride = build->hidden_size};
         uint64_t pairs = (uint64_t)images * patches * build->hidden_size / 2;
-        finish(build, op, tiles((uint32_t)(pairs / 4), op->variant->local_size), sizeof(dvk_push_rotate), 6 * pairs);
+        dvk_finish_op(build, op, sizeof(dvk_push_rotate), 6 * pairs);
     }
 }
 
@@ -272,18 +324,19 @@ void dvk_add_attention_row(dvk_plan_builder *build) {
     uint64_t offset =
         dvk_place_result(plan, DVK_OUTPUT_ATTENTION, (uint64_t)config->heads * plan->tokens, images == plan->batch);
     for (uint32_t image = 0; image < plan->batch; image += images) {
-        dvk_op *op = add_op(build, DVK_KERNEL_ATTENTION_ROW, (dvk_specialisation){.head_dim = config->head_dim},
-                            "CLS attention");
+        const dvk_shape shape = {.depth = config->head_dim};
+        dvk_op *op = dvk_add_op(build, DVK_KERNEL_ATTENTION_ROW, shape,
+                                (dvk_specialisation){.head_dim = config->head_dim}, "CLS attention");
         if (!op)
             return;
+        op->images = images;
         for (uint32_t part = 0; part < 2; part++) /* query, key */
-            bind(build, op, DVK_PLAN_WIDE, false, part * plane + image * image_bytes, images * image_bytes);
-        bind(build, op, DVK_PLAN_RESULTS, true, offset + image * plan->outputs[DVK_OUTPUT_ATTENTION].image_stride,
-             images * row_bytes);
+            dvk_bind(build, op, DVK_PLAN_WIDE, false, part * plane + image * image_bytes, images * image_bytes);
+        dvk_bind(build, op, DVK_PLAN_RESULTS, true, offset + image * plan->outputs[DVK_OUTPUT_ATTENTION].image_stride,
+                 images * row_bytes);
         op->push.attention_row =
             (dvk_push_attention_row){.tokens = plan->tokens, .heads = config->heads, .row_stride = build->hidden_size};
-        finish(build, op, images * config->heads, sizeof(dvk_push_attention_row),
-               2ull * images * plan->tokens * build->hidden_size);
+        dvk_finish_op(build, op, sizeof(dvk_push_attention_row), 2ull * images * plan->tokens * build->hidden_size);
     }
 }
 
@@ -293,14 +346,14 @@ void dvk_add_mean(dvk_plan_builder *build) {
     uint32_t images = images_per_op(build, image_bytes);
     uint64_t offset = dvk_place_result(plan, DVK_OUTPUT_MEAN, build->hidden_size, images == plan->batch);
     for (uint32_t image = 0; image < plan->batch; image += images) {
-        dvk_op *op = add_op(build, DVK_KERNEL_MEAN, (dvk_specialisation){0}, "mean of patches");
+        dvk_op *op = dvk_add_op(build, DVK_KERNEL_MEAN, (dvk_shape){0}, (dvk_specialisation){0}, "mean of patches");
         if (!op)
             return;
-        bind(build, op, plan->last_buffer, false, image * image_bytes, images * image_bytes);
-        bind(build, op, DVK_PLAN_RESULTS, true, offset + image * plan->outputs[DVK_OUTPUT_MEAN].image_stride,
-             images * 4ull * build->hidden_size);
+        op->images = images;
+        dvk_bind(build, op, plan->last_buffer, false, image * image_bytes, images * image_bytes);
+        dvk_bind(build, op, DVK_PLAN_RESULTS, true, offset + image * plan->outputs[DVK_OUTPUT_MEAN].image_stride,
+                 images * 4ull * build->hidden_size);
         op->push.mean = (dvk_push_mean){.tokens = plan->tokens, .first = plan->prefix, .columns = build->hidden_size};
-        finish(build, op, images * tiles(build->hidden_size, 4 * op->variant->local_size), sizeof(dvk_push_mean),
-               (uint64_t)images * plan->tokens * build->hidden_size);
+        dvk_finish_op(build, op, sizeof(dvk_push_mean), (uint64_t)images * plan->tokens * build->hidden_size);
     }
 }

@@ -15,7 +15,18 @@ typedef struct dvk_plan_builder {
     uint64_t plane_stride; /* floats from the query plane to the key plane to the value plane */
 } dvk_plan_builder;
 
-/* The pixels' layout, and patches of `depth` columns in WIDE. */
+/* A new op, or NULL when something has failed. */
+dvk_op *dvk_add_op(dvk_plan_builder *build, dvk_kernel kernel, dvk_shape shape, dvk_specialisation specialisation,
+                   const char *label);
+/* Its next binding, and what is left to say about it. */
+void dvk_bind(dvk_plan_builder *build, dvk_op *op, uint32_t buffer, bool writes, uint64_t offset, uint64_t size);
+void dvk_finish_op(dvk_plan_builder *build, dvk_op *op, size_t push_bytes, uint64_t flops);
+uint32_t dvk_tiles(uint32_t count, uint32_t tile);
+
+/* The host's pictures to PIXELS. Between the passes they are in WIDE. */
+void dvk_add_sources(dvk_plan_builder *build);
+/* The pixels' layout; then patches of `depth` columns in WIDE. */
+void dvk_place_pixels(dvk_plan_builder *build, uint32_t depth);
 void dvk_add_patchify(dvk_plan_builder *build, uint32_t depth);
 
 typedef struct dvk_matmul_op {

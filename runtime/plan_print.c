@@ -22,13 +22,15 @@ static void print(printer *out, const char *format, ...) {
         out->length += (size_t)length;
 }
 
-static const char *const buffer_names[DVK_PLAN_OWN_BUFFERS] = {"pixels", "table", "angles", "hidden",
-                                                               "normed", "wide",  "results"};
+static const char *const buffer_names[DVK_PLAN_OWN_BUFFERS] = {"pixels", "table", "angles",  "hidden",
+                                                               "normed", "wide",  "results", "resize"};
 
 static void print_binding(printer *out, const dvk_binding *binding) {
     print(out, " %c", binding->writes ? '>' : '<');
     if (binding->buffer < DVK_PLAN_WEIGHTS)
         print(out, "%s", buffer_names[binding->buffer]);
+    else if (dvk_plan_is_external(binding->buffer))
+        print(out, "source%u", binding->buffer - DVK_PLAN_SOURCE);
     else
         print(out, "weights%u", binding->buffer - DVK_PLAN_WEIGHTS);
     if (binding->offset)
@@ -54,6 +56,24 @@ size_t dvk_plan_print(const dvk_plan *plan, char *text, size_t size) {
         for (uint32_t j = 0; j < op->binding_count; j++)
             print_binding(&out, &op->bindings[j]);
         print(&out, "\n");
+    }
+    return out.length;
+}
+
+size_t dvk_plan_print_variants(const dvk_plan *plan, char *text, size_t size) {
+    printer out = {text, size, 0};
+    char name[DVK_USE_NAME];
+    if (size)
+        text[0] = '\0';
+    for (uint32_t i = 0; i < plan->op_count; i++) {
+        const dvk_use class = dvk_use_class(&plan->ops[i].use);
+        bool seen = false;
+        for (uint32_t j = 0; j < i && !seen; j++) {
+            const dvk_use other = dvk_use_class(&plan->ops[j].use);
+            seen = dvk_use_equal(&class, &other);
+        }
+        if (!seen)
+            print(&out, "%s = %s\n", dvk_use_name(&class, name), plan->ops[i].variant->name);
     }
     return out.length;
 }

@@ -13,18 +13,14 @@ const char *dvk_resample_name(int resample) {
     return resample >= 0 && resample < (int)(sizeof(names) / sizeof(names[0])) ? names[resample] : NULL;
 }
 
-/* An image is resized to width x height, and the crop_width x crop_height pixels around its centre are kept. */
-typedef struct geometry {
-    uint32_t width, height, crop_width, crop_height;
-} geometry;
-
 static uint32_t saturate(uint64_t value) {
     return value > UINT32_MAX ? UINT32_MAX : (uint32_t)value;
 }
 
-static geometry get_geometry(const dvk_preprocess_config *config, uint32_t request_width, uint32_t request_height,
-                             uint32_t image_width, uint32_t image_height) {
-    geometry g = {.width = image_width, .height = image_height};
+dvk_preprocess_geometry dvk_get_preprocess_geometry(const dvk_preprocess_config *config, uint32_t request_width,
+                                                    uint32_t request_height, uint32_t image_width,
+                                                    uint32_t image_height) {
+    dvk_preprocess_geometry g = {.width = image_width, .height = image_height};
     if (request_width && request_height) {
         g.width = g.crop_width = request_width;
         g.height = g.crop_height = request_height;
@@ -47,14 +43,13 @@ static geometry get_geometry(const dvk_preprocess_config *config, uint32_t reque
 
 void dvk_preprocess_output_size(const dvk_preprocess_config *config, uint32_t request_width, uint32_t request_height,
                                 uint32_t image_width, uint32_t image_height, uint32_t *width, uint32_t *height) {
-    const geometry g = get_geometry(config, request_width, request_height, image_width, image_height);
+    const dvk_preprocess_geometry g =
+        dvk_get_preprocess_geometry(config, request_width, request_height, image_width, image_height);
     *width = g.crop_width;
     *height = g.crop_height;
 }
 
-/* One axis of the centre crop: `count` pixels from `begin` of the resized image go to `offset` of the result.
- * transformers starts at floor((size - crop) / 2); where that is negative, the result is padded with zeros. */
-static void crop_axis(uint32_t size, uint32_t crop, uint32_t *begin, uint32_t *offset, uint32_t *count) {
+void dvk_crop_axis(uint32_t size, uint32_t crop, uint32_t *begin, uint32_t *offset, uint32_t *count) {
     if (crop <= size) {
         *begin = (size - crop) / 2;
         *offset = 0;
@@ -67,12 +62,12 @@ static void crop_axis(uint32_t size, uint32_t crop, uint32_t *begin, uint32_t *o
 }
 
 static dvk_result resize_and_crop(const dvk_allocator *allocator, const dvk_preprocess_config *config,
-                                  const geometry *g, dvk_resize_order order, const dvk_image *image, uint8_t *target,
-                                  dvk_error *error) {
+                                  const dvk_preprocess_geometry *g, dvk_resize_order order, const dvk_image *image,
+                                  uint8_t *target, dvk_error *error) {
     dvk_window window;
     uint32_t left, top;
-    crop_axis(g->width, g->crop_width, &window.x, &left, &window.width);
-    crop_axis(g->height, g->crop_height, &window.y, &top, &window.height);
+    dvk_crop_axis(g->width, g->crop_width, &window.x, &left, &window.width);
+    dvk_crop_axis(g->height, g->crop_height, &window.y, &top, &window.height);
 
     dvk_result result = dvk_resize_window(allocator, image->pixels, image->width, image->height, target, g->width,
                                           g->height, &window, config->resample, order, error);
@@ -94,8 +89,7 @@ static dvk_result resize_and_crop(const dvk_allocator *allocator, const dvk_prep
     return DVK_OK;
 }
 
-/* numpy's steps with their types: the product in double, rounded to float; then float arithmetic. */
-static void fill_table(const dvk_preprocess_config *config, int channel, float table[256]) {
+void dvk_normalise_levels(const dvk_preprocess_config *config, uint32_t channel, float table[256]) {
     const float mean = (float)config->mean[channel], std = (float)config->std[channel];
     for (int v = 0; v < 256; v++) {
         float value = config->do_rescale ? (float)(v * config->rescale_factor) : (float)v;
@@ -109,7 +103,8 @@ static void fill_table(const dvk_preprocess_config *config, int channel, float t
 
 /* torch's steps for a float image, in double to the last one. */
 static dvk_result preprocess_float(const dvk_allocator *allocator, const dvk_preprocess_config *config,
-                                   const geometry *g, const dvk_image *image, float *pixel_values, dvk_error *error) {
+                                   const dvk_preprocess_geometry *g, const dvk_image *image, float *pixel_values,
+                                   dvk_error *error) {
     const double factor = config->do_rescale ? config->rescale_factor : 1.0;
     const dvk_result result =
         dvk_resize_float(allocator, image, factor, g->width, g->height, config->resample, pixel_values, error);
@@ -122,7 +117,8 @@ static dvk_result preprocess_float(const dvk_allocator *allocator, const dvk_pre
 dvk_result dvk_preprocess_image(const dvk_allocator *allocator, const dvk_preprocess_config *config,
                                 uint32_t request_width, uint32_t request_height, dvk_resize_order order,
                                 const dvk_image *image, float *pixel_values, uint8_t *resized, dvk_error *error) {
-    const geometry g = get_geometry(config, request_width, request_height, image->width, image->height);
+    const dvk_preprocess_geometry g =
+        dvk_get_preprocess_geometry(config, request_width, request_height, image->width, image->height);
     const uint64_t pixels = (uint64_t)g.crop_width * g.crop_height;
     if (!pixels)
         return dvk_fail(error, DVK_ERROR_INVALID_ARGUMENT,
@@ -142,12 +138,12 @@ dvk_result dvk_preprocess_image(const dvk_allocator *allocator, const dvk_prepro
         return dvk_fail_memory(error, (size_t)pixels * 3);
     const dvk_result result = resize_and_crop(allocator, config, &g, order, image, bytes, error);
     if (result == DVK_OK) {
-        for (int channel = 0; channel < 3; channel++) {
+        for (uint32_t channel = 0; channel < 3; channel++) {
             float table[256];
-            fill_table(config, channel, table);
-            float *plane = pixel_values + (size_t)pixels * (size_t)channel;
+            dvk_normalise_levels(config, channel, table);
+            float *plane = pixel_values + (size_t)pixels * channel;
             for (size_t i = 0; i < (size_t)pixels; i++)
-                plane[i] = table[bytes[i * 3 + (size_t)channel]];
+                plane[i] = table[bytes[i * 3 + channel]];
         }
     }
     if (!resized)

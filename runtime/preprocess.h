@@ -29,6 +29,24 @@ typedef struct dvk_preprocess_config {
 /* "bilinear" and the like; NULL for a number that is no filter. */
 const char *dvk_resample_name(int resample);
 
+/* An image is resized to width x height, and the crop_width x crop_height pixels around its centre are kept. */
+typedef struct dvk_preprocess_geometry {
+    uint32_t width, height, crop_width, crop_height;
+} dvk_preprocess_geometry;
+
+/* request_width and _height as below. */
+dvk_preprocess_geometry dvk_get_preprocess_geometry(const dvk_preprocess_config *config, uint32_t request_width,
+                                                    uint32_t request_height, uint32_t image_width,
+                                                    uint32_t image_height);
+
+/* One axis of the centre crop: `count` pixels from `begin` of the resized image go to `offset` of the result.
+ * transformers starts at floor((size - crop) / 2); where that is negative, the result is padded with zeros. */
+void dvk_crop_axis(uint32_t size, uint32_t crop, uint32_t *begin, uint32_t *offset, uint32_t *count);
+
+/* The normalised value of every byte: numpy's steps with their types, the product in double, rounded to float; then
+ * float arithmetic. */
+void dvk_normalise_levels(const dvk_preprocess_config *config, uint32_t channel, float table[256]);
+
 /* The size of what dvk_preprocess_image writes for a w x h image; request_width and _height both 0: as the config says.
  * A request overrides resize and crop: the image is resized to exactly that. */
 void dvk_preprocess_output_size(const dvk_preprocess_config *config, uint32_t request_width, uint32_t request_height,

@@ -88,6 +88,9 @@ dvk_result dvk_session_profile(dvk_session *session, dvk_op_profile *ops, uint32
             if (status != DVK_OK)
                 return status;
         }
+    if (session->binds && !session->slots[0].bound)
+        return dvk_fail(error, DVK_ERROR_INVALID_ARGUMENT,
+                        "dvk_session_profile: slot 0 has nothing bound yet: dvk_session_bind() comes first");
     dvk_context *context = session->model->context;
     dvk_slot *slot = &session->slots[0];
     const dvk_plan *plan = &session->plan;

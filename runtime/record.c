@@ -51,7 +51,7 @@ void dvk_record_ops(const dvk_recorder *recorder, VkCommandBuffer commands, dvk_
             since.count = 0;
         }
         for (uint32_t j = 0; j < op->binding_count; j++)
-            if (op->bindings[j].buffer < DVK_PLAN_WEIGHTS) /* weights are never written */
+            if (!dvk_plan_is_weights(op->bindings[j].buffer)) /* which are never written */
                 since.list[since.count++] = op->bindings[j];
         if (bound != pipeline->handle)
             vk->vkCmdBindPipeline(commands, VK_PIPELINE_BIND_POINT_COMPUTE, pipeline->handle);

@@ -9,7 +9,8 @@
 #include <math.h>
 #include <string.h>
 
-#define PRECISION_BITS 22 /* 32 minus 8 bits of sample minus 2 bits of headroom for the filters' overshoot */
+/* 32 minus 8 bits of sample minus 2 bits of headroom for the filters' overshoot; shaders/resample.glsl has it, too. */
+#define PRECISION_BITS 22
 #define PI 3.14159265358979323846
 
 static double filter_box(double x) {
@@ -67,25 +68,15 @@ static const filter_kernel filter_kernels[] = {
     [DVK_RESAMPLE_HAMMING] = {filter_hamming, 1.0},
 };
 
-/* One pass along one axis: output i of the window is the sum over its taps of weights[i * stride + k] * in[first[i] +
- * k].
- */
-typedef struct axis {
-    uint32_t *first;
-    uint32_t *taps;
-    int32_t *weights; /* scaled by 1 << PRECISION_BITS */
-    size_t stride;
-    uint32_t low, high; /* the inputs that any output of the window reads: low <= i < high */
-} axis;
-
-static void axis_free(const dvk_allocator *allocator, axis *a) {
+void dvk_axis_free(const dvk_allocator *allocator, dvk_axis *a) {
     dvk_release(allocator, a->first);
     dvk_release(allocator, a->taps);
     dvk_release(allocator, a->weights);
+    memset(a, 0, sizeof(*a));
 }
 
 /* A pass that copies one input sample to each output: a weight of exactly 1 leaves a byte as it is. */
-static void axis_copy(axis *a, uint32_t in, uint32_t out, uint32_t begin, uint32_t count) {
+static void axis_copy(dvk_axis *a, uint32_t in, uint32_t out, uint32_t begin, uint32_t count) {
     /* Pillow adds up the positions instead of multiplying, so the rounding errors are part of the result. */
     const double scale = (double)in / out;
     double position = scale * 0.5;
@@ -132,7 +123,7 @@ size_t dvk_filter_most_taps(uint32_t in, uint32_t out, dvk_resample filter) {
 }
 
 /* `scratch` holds a->stride doubles. */
-static void axis_filter(axis *a, uint32_t in, uint32_t out, uint32_t begin, uint32_t count, dvk_resample filter,
+static void axis_filter(dvk_axis *a, uint32_t in, uint32_t out, uint32_t begin, uint32_t count, dvk_resample filter,
                         double *scratch) {
     for (uint32_t i = 0; i < count; i++) {
         a->taps[i] = dvk_filter_taps(in, out, begin + i, filter, scratch, &a->first[i]);
@@ -142,9 +133,8 @@ static void axis_filter(axis *a, uint32_t in, uint32_t out, uint32_t begin, uint
     }
 }
 
-/* Outputs begin .. begin + count - 1 of a pass from `in` to `out` samples. */
-static dvk_result axis_init(const dvk_allocator *allocator, axis *a, uint32_t in, uint32_t out, uint32_t begin,
-                            uint32_t count, dvk_resample filter, dvk_error *error) {
+dvk_result dvk_axis_init(const dvk_allocator *allocator, dvk_axis *a, uint32_t in, uint32_t out, uint32_t begin,
+                         uint32_t count, dvk_resample filter, dvk_error *error) {
     memset(a, 0, sizeof(*a));
 
     const bool copy = filter == DVK_RESAMPLE_NEAREST || in == out; /* an axis that keeps its size is not filtered */
@@ -160,7 +150,7 @@ static dvk_result axis_init(const dvk_allocator *allocator, axis *a, uint32_t in
     double *scratch = dvk_allocate(allocator, a->stride * sizeof(*scratch));
     if (!a->first || !a->taps || !a->weights || !scratch) {
         dvk_release(allocator, scratch);
-        axis_free(allocator, a);
+        dvk_axis_free(allocator, a);
         return dvk_fail_memory(error, (size_t)bytes);
     }
 
@@ -191,7 +181,7 @@ static inline uint8_t clip8(int32_t sum) {
 #define ROUNDING (1 << (PRECISION_BITS - 1))
 
 /* `rows` rows of stride bytes; a->first counts pixels from `origin`. target: [rows][count][3]. */
-static void pass_horizontal(const axis *a, uint32_t origin, uint32_t count, const uint8_t *source, size_t stride,
+static void pass_horizontal(const dvk_axis *a, uint32_t origin, uint32_t count, const uint8_t *source, size_t stride,
                             uint32_t rows, uint8_t *target) {
     for (uint32_t y = 0; y < rows; y++, source += stride) {
         for (uint32_t x = 0; x < count; x++, target += 3) {
@@ -212,7 +202,7 @@ static void pass_horizontal(const axis *a, uint32_t origin, uint32_t count, cons
 }
 
 /* `bytes` bytes of every row of stride bytes; a->first counts rows from `origin`. target: [count][bytes]. */
-static void pass_vertical(const axis *a, uint32_t origin, uint32_t count, const uint8_t *source, size_t stride,
+static void pass_vertical(const dvk_axis *a, uint32_t origin, uint32_t count, const uint8_t *source, size_t stride,
                           size_t bytes, uint8_t *target) {
     int32_t sums[1024]; /* a piece of a row that stays in the first-level cache */
     const size_t piece = sizeof(sums) / sizeof(sums[0]);
@@ -235,10 +225,8 @@ static void pass_vertical(const axis *a, uint32_t origin, uint32_t count, const 
     }
 }
 
-/* Pillow 13 resizes vertically first where the height shrinks by more than twice what the width shrinks by (its pull
- * request 9549); up to 12 it was always horizontally first. */
-static bool vertical_first(uint32_t in_width, uint32_t in_height, uint32_t width, uint32_t height,
-                           dvk_resize_order order) {
+bool dvk_resize_vertical_first(uint32_t in_width, uint32_t in_height, uint32_t width, uint32_t height,
+                               dvk_resize_order order) {
     const uint64_t narrower = in_width > width ? in_width - width : 0;
     return order == DVK_RESIZE_NEWEST && in_height > height && in_height - height > 2 * narrower;
 }
@@ -255,19 +243,20 @@ dvk_result dvk_resize_window(const dvk_allocator *allocator, const uint8_t *sour
         return dvk_fail(error, DVK_ERROR_INVALID_ARGUMENT, "resize: expected a filter number of 0 to 5, found %d",
                         (int)filter);
 
-    axis horizontal, vertical;
-    dvk_result result = axis_init(allocator, &horizontal, source_width, width, window->x, window->width, filter, error);
+    dvk_axis horizontal, vertical;
+    dvk_result result =
+        dvk_axis_init(allocator, &horizontal, source_width, width, window->x, window->width, filter, error);
     if (result != DVK_OK)
         return result;
-    result = axis_init(allocator, &vertical, source_height, height, window->y, window->height, filter, error);
+    result = dvk_axis_init(allocator, &vertical, source_height, height, window->y, window->height, filter, error);
     if (result != DVK_OK) {
-        axis_free(allocator, &horizontal);
+        dvk_axis_free(allocator, &horizontal);
         return result;
     }
 
     /* Only what the second pass reads is computed by the first. */
     const uint32_t columns = horizontal.high - horizontal.low, rows = vertical.high - vertical.low;
-    const bool down_first = vertical_first(source_width, source_height, width, height, order);
+    const bool down_first = dvk_resize_vertical_first(source_width, source_height, width, height, order);
     const size_t stride = (size_t)source_width * 3;
     const uint8_t *corner = source + vertical.low * stride + (size_t)horizontal.low * 3;
     const uint64_t bytes = 3 * (down_first ? (uint64_t)columns * window->height : (uint64_t)window->width * rows);
@@ -285,8 +274,8 @@ dvk_result dvk_resize_window(const dvk_allocator *allocator, const uint8_t *sour
     }
 
     dvk_release(allocator, between);
-    axis_free(allocator, &horizontal);
-    axis_free(allocator, &vertical);
+    dvk_axis_free(allocator, &horizontal);
+    dvk_axis_free(allocator, &vertical);
     return result;
 }
 

@@ -3,6 +3,7 @@
 #include "cache_file.h"
 #include "clock.h"
 #include "commands.h"
+#include "tune.h"
 #include "upload.h"
 
 #include <string.h>
@@ -39,6 +40,7 @@ dvk_result dvk_session_plan(const dvk_model *model, const dvk_context *context, 
         .allocator = &model->allocator,
         .config = &model->config,
         .weights = &model->weights,
+        .context = context,
         .batch = params->batch ? params->batch : 1,
         .width = params->width ? params->width : model->info.image_width,
         .height = params->height ? params->height : model->info.image_height,
@@ -49,10 +51,21 @@ dvk_result dvk_session_plan(const dvk_model *model, const dvk_context *context, 
         .offset_alignment = context->limits.minStorageBufferOffsetAlignment,
     };
     uint32_t patch = model->config.patch_size;
+    dvk_result status = DVK_CHECK_RESERVED(params, "dvk_session_create", "session_params", error);
+    if (status != DVK_OK)
+        return status;
     if ((params->width == 0) != (params->height == 0))
         return dvk_fail(error, DVK_ERROR_INVALID_ARGUMENT,
                         "dvk_session_create: width %u and height %u: give both, or neither", params->width,
                         params->height);
+    if (params->source && params->source->kind != DVK_SOURCE_PIXEL_VALUES) {
+        status = dvk_source_create(&model->allocator, &model->preprocess, params->source, params->width, params->height,
+                                   &plan->source, error);
+        if (status != DVK_OK)
+            return status;
+        request.width = plan->source.width;
+        request.height = plan->source.height;
+    }
     if (request.width < patch || request.height < patch)
         return dvk_fail(error, DVK_ERROR_INVALID_ARGUMENT,
                         "an input of %ux%u pixels holds no whole patch: each side must be at least %u", request.width,
@@ -60,17 +73,10 @@ dvk_result dvk_session_plan(const dvk_model *model, const dvk_context *context, 
     if (request.outputs >> DVK_OUTPUT_COUNT)
         return dvk_fail(error, DVK_ERROR_INVALID_ARGUMENT, "dvk_session_create: unknown output bits in 0x%x",
                         request.outputs);
-    dvk_result status = check_outputs(model, request.outputs, error);
+    status = check_outputs(model, request.outputs, error);
     if (status != DVK_OK)
         return status;
     *outputs = request.outputs;
-    for (uint32_t kernel = 0; kernel < DVK_KERNEL_COUNT; kernel++) {
-        bool attention = kernel == DVK_KERNEL_ATTENTION || kernel == DVK_KERNEL_ATTENTION_ROW;
-        status = dvk_variant_choose(context, (dvk_kernel)kernel, model->weights.type,
-                                    attention ? model->config.head_dim : 0, &request.variants[kernel], error);
-        if (status != DVK_OK)
-            return status;
-    }
     status = dvk_plan_create(&request, plan, error);
     for (uint32_t i = 0; i < plan->op_count && status == DVK_OK; i++) {
         const dvk_op *op = &plan->ops[i];
@@ -94,7 +100,7 @@ static dvk_result make_buffers(dvk_session *session, uint32_t slot_count, dvk_er
     dvk_context *context = session->model->context;
     const dvk_plan *plan = &session->plan;
     session->results_offset = dvk_session_row_bytes(session->model, plan, session->outputs, &session->whole_rows);
-    session->upload_guard = plan->buffer_bytes[DVK_PLAN_PIXELS];
+    session->upload_guard = plan->source.table ? 0 : plan->buffer_bytes[DVK_PLAN_PIXELS];
     session->readback_guards = session->results_offset + plan->buffer_bytes[DVK_PLAN_RESULTS];
     session->slots = dvk_allocate_zeroed(&context->allocator, slot_count, sizeof(*session->slots));
     if (!session->slots)
@@ -117,7 +123,7 @@ static dvk_result make_buffers(dvk_session *session, uint32_t slot_count, dvk_er
     return DVK_OK;
 }
 
-static dvk_result upload_floats(dvk_session *session, const float *values, const dvk_buffer *target, dvk_error *error) {
+static dvk_result upload_words(dvk_session *session, const void *values, const dvk_buffer *target, dvk_error *error) {
     dvk_uploader uploader;
     dvk_result status = dvk_uploader_open(session->model->context, &uploader, error);
     if (status != DVK_OK)
@@ -155,7 +161,7 @@ static dvk_result upload_table(dvk_session *session, bool dino_scale_factor, dvk
     for (size_t i = 0; i < (plan->tokens - plan->prefix) * size; i++)
         patches[i] += weights->patch_bias[i % size];
     if (status == DVK_OK)
-        status = upload_floats(session, table, &session->buffers[DVK_PLAN_TABLE], error);
+        status = upload_words(session, table, &session->buffers[DVK_PLAN_TABLE], error);
     dvk_release(&session->model->allocator, table);
     return status;
 }
@@ -169,7 +175,7 @@ static dvk_result upload_angles(dvk_session *session, dvk_error *error) {
         return dvk_fail_memory(error, (size_t)target->size);
     dvk_rotary_angles(session->plan.grid_height, session->plan.grid_width, session->model->config.head_dim,
                       session->model->config.rope_theta, angles);
-    dvk_result status = upload_floats(session, angles, target, error);
+    dvk_result status = upload_words(session, angles, target, error);
     dvk_release(&session->model->allocator, angles);
     return status;
 }
@@ -188,56 +194,6 @@ static dvk_result make_pipelines(dvk_session *session, dvk_error *error) {
     for (uint32_t i = 0; i < plan->op_count && status == DVK_OK; i++)
         status = dvk_pipeline_get(session->model->context, plan->ops[i].variant, plan->ops[i].specialisation,
                                   &session->recorder.pipelines[i], error);
-    return status;
-}
-
-static dvk_result make_descriptors(dvk_session *session, dvk_error *error) {
-    dvk_context *context = session->model->context;
-    const dvk_plan *plan = &session->plan;
-    VkDescriptorPoolSize size = {.type = VK_DESCRIPTOR_TYPE_STORAGE_BUFFER,
-                                 .descriptorCount = plan->op_count * DVK_MAX_BINDINGS};
-    VkDescriptorPoolCreateInfo pool = {
-        .sType = VK_STRUCTURE_TYPE_DESCRIPTOR_POOL_CREATE_INFO,
-        .maxSets = plan->op_count,
-        .poolSizeCount = 1,
-        .pPoolSizes = &size,
-    };
-    dvk_result status =
-        dvk_check_vulkan(context->vk.vkCreateDescriptorPool(context->device, &pool, context->vulkan_allocator,
-                                                            &session->descriptor_pool),
-                         "vkCreateDescriptorPool", error);
-    for (uint32_t i = 0; i < plan->op_count && status == DVK_OK; i++) {
-        const dvk_op *op = &plan->ops[i];
-        VkDescriptorSetAllocateInfo info = {
-            .sType = VK_STRUCTURE_TYPE_DESCRIPTOR_SET_ALLOCATE_INFO,
-            .descriptorPool = session->descriptor_pool,
-            .descriptorSetCount = 1,
-            .pSetLayouts = &session->recorder.pipelines[i]->set_layout,
-        };
-        status =
-            dvk_check_vulkan(context->vk.vkAllocateDescriptorSets(context->device, &info, &session->recorder.sets[i]),
-                             "vkAllocateDescriptorSets", error);
-        if (status != DVK_OK)
-            break;
-        VkDescriptorBufferInfo buffers[DVK_MAX_BINDINGS];
-        VkWriteDescriptorSet writes[DVK_MAX_BINDINGS];
-        for (uint32_t j = 0; j < op->binding_count; j++) {
-            const dvk_binding *binding = &op->bindings[j];
-            const dvk_buffer *buffer = binding->buffer < DVK_PLAN_WEIGHTS
-                                           ? &session->buffers[binding->buffer]
-                                           : &session->model->weights.blocks[binding->buffer - DVK_PLAN_WEIGHTS];
-            buffers[j] = (VkDescriptorBufferInfo){buffer->handle, binding->offset, binding->size};
-            writes[j] = (VkWriteDescriptorSet){
-                .sType = VK_STRUCTURE_TYPE_WRITE_DESCRIPTOR_SET,
-                .dstSet = session->recorder.sets[i],
-                .dstBinding = j,
-                .descriptorCount = 1,
-                .descriptorType = VK_DESCRIPTOR_TYPE_STORAGE_BUFFER,
-                .pBufferInfo = &buffers[j],
-            };
-        }
-        context->vk.vkUpdateDescriptorSets(context->device, op->binding_count, writes, 0, NULL);
-    }
     return status;
 }
 
@@ -273,6 +229,21 @@ static void fill_info(dvk_session *session) {
     session->info.slots = session->slot_count;
     session->info.end = (dvk_position){plan->op_count, 0};
     session->info.flops = plan->flops;
+    dvk_plan_fingerprint(plan, session->info.fingerprint);
+}
+
+/* Plans until every variant is proven. */
+static dvk_result plan_and_settle(dvk_session *session, const dvk_session_params *params, dvk_error *error) {
+    dvk_context *context = session->model->context;
+    for (;;) {
+        bool again = false;
+        dvk_result status = dvk_session_plan(session->model, context, params, &session->plan, &session->outputs, error);
+        if (status == DVK_OK)
+            status = dvk_settle(context, &session->plan, &again, error);
+        if (status != DVK_OK || !again)
+            return status;
+        dvk_plan_free(&session->plan);
+    }
 }
 
 dvk_result dvk_session_create(dvk_model *model, const dvk_session_params *params, dvk_session **session_out,
@@ -294,17 +265,19 @@ dvk_result dvk_session_create(dvk_model *model, const dvk_session_params *params
     if (!session)
         return dvk_fail_memory(error, sizeof(*session));
     session->model = model;
-    dvk_result status = dvk_session_plan(model, model->context, params, &session->plan, &session->outputs, error);
+    dvk_result status = plan_and_settle(session, params, error);
     if (status == DVK_OK)
         status = make_buffers(session, params->in_flight ? params->in_flight : 1, error);
     if (status == DVK_OK)
         status = upload_table(session, params->dino_scale_factor, error);
     if (status == DVK_OK)
         status = upload_angles(session, error);
+    if (status == DVK_OK && session->plan.source.table)
+        status = upload_words(session, session->plan.source.table, &session->buffers[DVK_PLAN_RESIZE], error);
     if (status == DVK_OK)
         status = make_pipelines(session, error);
     if (status == DVK_OK)
-        status = make_descriptors(session, error);
+        status = dvk_descriptors_create(session, error);
     if (status == DVK_OK)
         status = record(session, params, error);
     if (status != DVK_OK) {
@@ -342,4 +315,8 @@ const dvk_session_info *dvk_session_get_info(const dvk_session *session) {
 
 size_t dvk_session_print_plan(const dvk_session *session, char *text, size_t size) {
     return dvk_plan_print(&session->plan, text, size);
+}
+
+size_t dvk_session_print_variants(const dvk_session *session, char *text, size_t size) {
+    return dvk_plan_print_variants(&session->plan, text, size);
 }

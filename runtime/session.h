@@ -19,6 +19,7 @@ struct dvk_session {
     uint64_t results_offset;                /* of RESULTS in readback */
     uint64_t upload_guard, readback_guards; /* offsets; see pass.h */
 
+    bool binds; /* the plan has external bindings: nothing is recorded before dvk_session_bind() */
     dvk_recorder recorder;
     VkDescriptorPool descriptor_pool;
     uint64_t *op_ns;    /* [op_count]: what each op is believed to take */
@@ -28,9 +29,14 @@ struct dvk_session {
 };
 
 /* The plan of a session with these params on a device of which only the limits, the class and the features are looked
- * at; *outputs: those asked for, or the default. To be freed with dvk_plan_free(). */
+ * at; *outputs: those asked for, or the default. To be freed with dvk_plan_free(), after a failure, too. */
 dvk_result dvk_session_plan(const dvk_model *model, const dvk_context *context, const dvk_session_params *params,
                             dvk_plan *plan, uint32_t *outputs, dvk_error *error);
+
+/* Pool, sets and own descriptors of every op, and every slot's sets. The pool is freed with the session. */
+dvk_result dvk_descriptors_create(dvk_session *session, dvk_error *error);
+/* The session's ops with the slot's sets. */
+dvk_recorder dvk_slot_recorder(const dvk_session *session, const dvk_slot *slot);
 
 /* How much of last_hidden_state is read back: every token, or the CLS rows alone. */
 uint64_t dvk_session_row_bytes(const dvk_model *model, const dvk_plan *plan, uint32_t outputs, bool *whole_rows);

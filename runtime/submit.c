@@ -34,7 +34,7 @@ static dvk_result finish(dvk_session *session, dvk_slot *slot, uint64_t timeout_
         return status;
     slot->valid = slot->written;
     slot->host_reads = false;
-    dvk_pipeline_cache_save(context);
+    dvk_cache_save(context);
     return DVK_OK;
 }
 
@@ -47,6 +47,10 @@ dvk_result dvk_session_write(dvk_session *session, uint32_t index, const float *
     dvk_slot *slot = &session->slots[index];
     if (!pixel_values)
         return dvk_fail(error, DVK_ERROR_INVALID_ARGUMENT, "dvk_session_write: pixel_values is NULL");
+    if (plan->source.table)
+        return dvk_fail(
+            error, DVK_ERROR_INVALID_ARGUMENT,
+            "dvk_session_write: the session's input is a source on the device, which dvk_session_bind() names");
     if (!count || count > plan->batch)
         return dvk_fail(error, DVK_ERROR_INVALID_ARGUMENT, "dvk_session_write: %u images, the session takes 1 to %u",
                         count, plan->batch);
@@ -84,12 +88,9 @@ dvk_result dvk_session_submit(dvk_session *session, const dvk_submit_params *par
     dvk_result status = check_slot(session, params->slot, "dvk_session_submit", error);
     if (status != DVK_OK)
         return status;
-    for (size_t i = 0; i < sizeof(params->reserved) / sizeof(params->reserved[0]); i++)
-        if (params->reserved[i])
-            return dvk_fail(
-                error, DVK_ERROR_INVALID_ARGUMENT,
-                "dvk_session_submit: dvk_submit_params.reserved is not zero: initialise the whole struct with "
-                "zeros");
+    status = DVK_CHECK_RESERVED(params, "dvk_session_submit", "submit_params", error);
+    if (status != DVK_OK)
+        return status;
     dvk_context *context = session->model->context;
     status = check_semaphores(context, params->wait, params->wait_count, "wait for", error);
     if (status == DVK_OK)
@@ -100,9 +101,17 @@ dvk_result dvk_session_submit(dvk_session *session, const dvk_submit_params *par
     status = finish(session, slot, 0, error);
     if (status != DVK_OK)
         return status;
+    if (session->binds && !slot->bound)
+        return dvk_fail(error, DVK_ERROR_INVALID_ARGUMENT,
+                        "dvk_session_submit: slot %u has nothing bound yet: dvk_session_bind() comes first",
+                        params->slot);
     if (!slot->written)
         return dvk_fail(error, DVK_ERROR_INVALID_ARGUMENT,
                         "dvk_session_submit: slot %u has no input yet: dvk_session_write() gives it one", params->slot);
+    if (!slot->recorded)
+        status = dvk_pass_record_styled(session, slot, (dvk_pass_style){0}, error);
+    if (status != DVK_OK)
+        return status;
     slot->valid = 0;
     status = dvk_pass_submit(session, slot, params, error);
     slot->under_way = status == DVK_OK;
@@ -114,10 +123,21 @@ dvk_result dvk_session_wait(dvk_session *session, uint32_t slot, uint64_t timeou
     return status == DVK_OK ? finish(session, &session->slots[slot], timeout_ns, error) : status;
 }
 
+/* What dvk_session_write() is to a session with a source. */
+static dvk_result count_sources(dvk_session *session, uint32_t count, dvk_error *error) {
+    if (!count || count > session->plan.batch)
+        return dvk_fail(error, DVK_ERROR_INVALID_ARGUMENT, "dvk_session_run: %u images, the session takes 1 to %u",
+                        count, session->plan.batch);
+    session->slots[0].written = count;
+    return DVK_OK;
+}
+
 dvk_result dvk_session_run(dvk_session *session, const float *pixel_values, uint32_t count, dvk_error *error) {
     if (session && session->slots[0].under_way)
         return DVK_TIMEOUT;
-    dvk_result status = dvk_session_write(session, 0, pixel_values, count, error);
+    dvk_result status = session && session->plan.source.table && !pixel_values
+                            ? count_sources(session, count, error)
+                            : dvk_session_write(session, 0, pixel_values, count, error);
     if (status == DVK_OK)
         status = dvk_session_submit(session, NULL, error);
     if (status == DVK_OK)

@@ -17,6 +17,9 @@ typedef enum dvk_kernel {
     DVK_KERNEL_ATTENTION_ROW,
     DVK_KERNEL_MEAN,
     DVK_KERNEL_ROTATE,
+    DVK_KERNEL_SOURCE_IMAGE,
+    DVK_KERNEL_SOURCE_BUFFER,
+    DVK_KERNEL_RESAMPLE,
     DVK_KERNEL_COUNT
 } dvk_kernel;
 
@@ -68,6 +71,16 @@ typedef enum dvk_residual {
     DVK_RESIDUAL_MULTIPLY = 3  /* out *= result */
 } dvk_residual;
 
+/* What a shader's binding is. Images are read by texel, without a sampler, and written in the format that the shader
+ * names: neither needs a feature. */
+typedef enum dvk_binding_kind {
+    DVK_BINDING_BUFFER,  /* a storage buffer */
+    DVK_BINDING_TEXTURE, /* a sampled image */
+    DVK_BINDING_IMAGE    /* a storage image */
+} dvk_binding_kind;
+
+enum { DVK_MAX_BINDINGS = 4 }; /* the least that maxPerStageDescriptorStorageBuffers may be */
+
 typedef struct dvk_variant {
     const char *name;
     dvk_kernel kernel;
@@ -77,15 +90,18 @@ typedef struct dvk_variant {
     bool half_products;  /* factors are rounded to half precision: for sessions of that precision only */
     uint32_t local_size; /* invocations of a workgroup; 0: `subgroups` of them, see dvk_variant_local_size() */
     uint32_t subgroups;
-    uint32_t subgroup_size;                         /* 0: whatever the device has */
-    dvk_matrix_shape matrix;                        /* that the device must list */
-    uint32_t tile_rows;                             /* what one workgroup computes; see push_constants.h */
-    uint32_t tile_columns;                          /* matmul only */
-    uint32_t shared_bytes;                          /* at most; for attention with max_head_dim */
-    uint32_t max_head_dim;                          /* attention only, else 0 */
+    uint32_t subgroup_size;             /* 0: whatever the device has */
+    dvk_matrix_shape matrix;            /* that the device must list */
+    uint32_t tile_rows;                 /* what one workgroup computes; see push_constants.h */
+    uint32_t tile_columns;              /* matmul only */
+    uint32_t shared_bytes;              /* of shared memory, attention's part that grows with head_dim left out: */
+    uint32_t shared_bytes_per_head_dim; /* see dvk_variant_shared_bytes() */
+    uint32_t max_head_dim;              /* attention only, else 0 */
+    uint32_t head_dim_step;             /* attention only: of which head_dim must be a multiple */
     uint32_t constants[DVK_CONSTANT_VARIANT_COUNT]; /* values of specialisation constants 1.. */
     uint32_t constant_count;
-    uint32_t binding_count; /* storage buffers 0 .. binding_count - 1 */
+    uint32_t binding_count; /* 0 .. binding_count - 1 */
+    dvk_binding_kind binding_kinds[DVK_MAX_BINDINGS];
     const uint32_t *spirv;
     size_t spirv_bytes;
 } dvk_variant;
@@ -104,6 +120,9 @@ typedef struct dvk_device_features {
 
 /* Invocations of the variant's workgroups on a device. */
 uint32_t dvk_variant_local_size(const dvk_variant *variant, const dvk_device_features *features);
+
+/* Shared memory of its workgroups; head_dim 0 where there is none. */
+uint32_t dvk_variant_shared_bytes(const dvk_variant *variant, uint32_t head_dim);
 
 /* The subgroup size that the variant's pipeline must ask for, together with full subgroups; 0: nothing to ask. */
 uint32_t dvk_variant_subgroup_size(const dvk_variant *variant, const dvk_device_features *features);

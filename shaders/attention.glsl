@@ -14,7 +14,11 @@ layout(set = 0, binding = 1) readonly buffer Key {
     FOUR_FLOATS k[];
 };
 layout(set = 0, binding = 2) readonly buffer Value {
+#ifdef DVK_VALUE_PAIRS
+    vec2 v[];
+#else
     FOUR_FLOATS v[];
+#endif
 };
 layout(set = 0, binding = 3) writeonly buffer Output {
     vec4 result[];

@@ -8,17 +8,29 @@
 // Streaming attention for software drivers whose workgroup is one subgroup; see matmul_broadcast.comp for what is dear
 // there. A lane owns QUERIES queries, so that softmax needs no exchange between lanes. KEYS keys and values are taken
 // at a time: a lane loads some of their elements, and the others get them by broadcast. Online softmax: Milakov and
-// Gimelshein, "Online normalizer calculation for softmax", 2018.
+// Gimelshein, "Online normalizer calculation for softmax", 2018. The running maximum may lag behind by SLACK: the
+// weights are then up to e^SLACK, which is no less accurate, and sums are rescaled in few turns only.
 
-layout(constant_id = 1) const uint QUERIES = 3;
-layout(constant_id = 2) const uint KEYS = 4;
+layout(constant_id = 1) const uint QUERIES = 6;
+layout(constant_id = 2) const uint KEYS = 1;
 
 #include "attention.glsl"
 
+const float SLACK = 8.0;
 const uint PARTS = (DIM4 + LOCAL_SIZE - 1) / LOCAL_SIZE; // of a head, one vec4 a lane
 
 // A macro, because the lane of a broadcast must be a literal before SPIR-V 1.5.
 #define FOR_EACH_LANE(work) work(0) work(1) work(2) work(3) work(4) work(5) work(6) work(7)
+
+// exp_accurate() for x up to SLACK, in fewer instructions: adding 1.5 * 2^23 rounds to an integer, which is then in the
+// lowest bits. `precise` keeps the compiler from cancelling the sum.
+float exp_of_score(float x) {
+    x = max(x, -87.0);
+    precise float shifted = x * 1.44269504 + 12582912.0;
+    precise float n = shifted - 12582912.0;
+    float r = (x - n * 0.693145751953125) - n * 1.42860682e-6;
+    return exp_polynomial(r) * uintBitsToFloat((floatBitsToUint(shifted) << 23) + 0x3f800000u);
+}
 
 void main() {
     // A group beyond the end does no work, but does not return either: see matmul_broadcast.comp.
@@ -78,30 +90,42 @@ void main() {
         [[unroll]] for (uint n = 0; n < KEYS; n++) {                                                                   \
             vec4 value = subgroupBroadcast(element[n], i);                                                             \
             [[unroll]] for (uint j = 0; j < QUERIES; j++) {                                                            \
-                score[n][j] += query[j][part * LOCAL_SIZE + i].x * value.x;                                            \
-                score[n][j] += query[j][part * LOCAL_SIZE + i].y * value.y;                                            \
-                score[n][j] += query[j][part * LOCAL_SIZE + i].z * value.z;                                            \
-                score[n][j] += query[j][part * LOCAL_SIZE + i].w * value.w;                                            \
+                score[n][j] = fma(query[j][part * LOCAL_SIZE + i].x, value.x, score[n][j]);                            \
+                score[n][j] = fma(query[j][part * LOCAL_SIZE + i].y, value.y, score[n][j]);                            \
+                score[n][j] = fma(query[j][part * LOCAL_SIZE + i].z, value.z, score[n][j]);                            \
+                score[n][j] = fma(query[j][part * LOCAL_SIZE + i].w, value.w, score[n][j]);                            \
             }                                                                                                          \
         }                                                                                                              \
     }
             FOR_EACH_LANE(ADD_TO_SCORES)
         }
 
-        float scale[QUERIES];
+        bool grown = false;
+        float most[QUERIES];
         [[unroll]] for (uint j = 0; j < QUERIES; j++) {
-            float before = largest[j];
-            [[unroll]] for (uint n = 0; n < KEYS; n++) {
-                largest[j] = max(largest[j], score[n][j]);
+            most[j] = score[0][j];
+            [[unroll]] for (uint n = 1; n < KEYS; n++) {
+                most[j] = max(most[j], score[n][j]);
             }
-            scale[j] = exp_accurate(before - largest[j]);
-            float added = 0.0;
+            grown = grown || most[j] > largest[j] + SLACK;
+        }
+        if (grown) {
+            [[unroll]] for (uint j = 0; j < QUERIES; j++) {
+                float before = largest[j];
+                largest[j] = max(before, most[j]);
+                float scale = exp_of_score(before - largest[j]);
+                total[j] *= scale;
+                [[unroll]] for (uint i = 0; i < DIM4; i++) {
+                    sum[j][i] *= scale;
+                }
+            }
+        }
+        [[unroll]] for (uint j = 0; j < QUERIES; j++) {
             [[unroll]] for (uint n = 0; n < KEYS; n++) {
                 // The last keys may be the last one repeated.
-                score[n][j] = token + n < tokens ? exp_accurate(score[n][j] - largest[j]) : 0.0;
-                added += score[n][j];
+                score[n][j] = token + n < tokens ? exp_of_score(score[n][j] - largest[j]) : 0.0;
+                total[j] += score[n][j];
             }
-            total[j] = total[j] * scale[j] + added;
         }
 
         [[unroll]] for (uint part = 0; part < PARTS; part++) {
@@ -112,13 +136,10 @@ void main() {
             }
 #define ADD_TO_SUMS(i)                                                                                                 \
     if (i < LOCAL_SIZE && part * LOCAL_SIZE + i < DIM4) {                                                              \
-        [[unroll]] for (uint j = 0; j < QUERIES; j++) {                                                                \
-            sum[j][part * LOCAL_SIZE + i] *= scale[j];                                                                 \
-        }                                                                                                              \
         [[unroll]] for (uint n = 0; n < KEYS; n++) {                                                                   \
             vec4 value = subgroupBroadcast(element[n], i);                                                             \
             [[unroll]] for (uint j = 0; j < QUERIES; j++) {                                                            \
-                sum[j][part * LOCAL_SIZE + i] += score[n][j] * value;                                                  \
+                sum[j][part * LOCAL_SIZE + i] = fma(vec4(score[n][j]), value, sum[j][part * LOCAL_SIZE + i]);          \
             }                                                                                                          \
         }                                                                                                              \
     }

@@ -1,6 +1,9 @@
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #extension GL_EXT_control_flow_attributes : require
+#if DVK_INT64
+#extension GL_EXT_shader_explicit_arithmetic_types_int64 : require
+#endif
 // Streaming attention for software drivers, without barriers: a lane owns QUERIES queries, and all lanes read the same
 // keys and values. There a load costs as much as several products: each one serves QUERIES of them. Online softmax:
 // Milakov and Gimelshein, "Online normalizer calculation for softmax", 2018.
@@ -46,7 +49,7 @@ void main() {
             [[unroll]] for (uint n = 0; n + 1 < DIM4; n++) {
                 query[j][n] = query[j][n + 1];
             }
-            query[j][DIM4 - 1] = q[row[j] + i];
+            query[j][DIM4 - 1] = unpack_four(q[row[j] + i]);
         }
     }
 
@@ -57,7 +60,7 @@ void main() {
             score[j] = 0.0;
         }
         [[unroll]] for (uint i = 0; i < DIM4; i++) {
-            vec4 value = k[key + i];
+            vec4 value = unpack_four(k[key + i]);
             [[unroll]] for (uint j = 0; j < QUERIES; j++) {
                 score[j] += query[j][i].x * value.x;
                 score[j] += query[j][i].y * value.y;
@@ -77,7 +80,7 @@ void main() {
         }
 
         [[unroll]] for (uint i = 0; i < DIM4; i++) {
-            vec4 value = v[key + i];
+            vec4 value = unpack_four(v[key + i]);
             [[unroll]] for (uint j = 0; j < QUERIES; j++) {
                 sum[j][i] = sum[j][i] * scale[j] + weight[j] * value;
             }

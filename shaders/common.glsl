@@ -27,6 +27,9 @@ uint divide_up(uint value, uint by) {
     return (value + by - 1) / by;
 }
 
+// The same for the lengths of arrays.
+#define DIVIDE_UP(value, by) (((value) + (by)-1) / (by))
+
 float sum_of(vec4 v) {
     return (v.x + v.y) + (v.z + v.w);
 }

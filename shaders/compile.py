@@ -19,9 +19,11 @@ from spirv import Module
 HERE = pathlib.Path(__file__).resolve().parent
 TARGET = "vulkan1.1"
 
-# kernel -> its storage buffers
+# kernel -> its bindings
 KERNELS = {"patchify": 2, "matmul": 4, "layernorm": 3, "attention": 4, "attention_row": 3, "mean": 2,
-           "rotate": 2}
+           "rotate": 2, "source_image": 3, "source_buffer": 3, "resample": 3}
+# kernel -> those of its bindings that are no storage buffers: a "texture" is read, an "image" written
+IMAGES = {"source_image": {0: "texture"}}
 WEIGHTS = ("none", "fp32", "fp16", "int8")
 CLASSES = ("gpu", "software")
 # feature -> the SPIR-V capabilities that it allows
@@ -44,7 +46,8 @@ FIRST_SHARED_ID, HEAD_DIM_ID = 16, 18  # of specialisation constants, see runtim
 MAX_SHARED_BYTES = 16384
 MAX_INVOCATIONS = 128
 
-NUMBERS = {"local_size": 0, "subgroups": 0, "subgroup_size": 0, "tile_rows": 1, "tile_columns": 1, "max_head_dim": 0}
+NUMBERS = {"local_size": 0, "subgroups": 0, "subgroup_size": 0, "tile_rows": 1, "tile_columns": 1, "max_head_dim": 0,
+           "head_dim_step": 4}
 FIELDS = {"file", "kernel", "class", "weights", "require", "features", "matrix", "half_products", "defines", "glsl",
           *NUMBERS}
 
@@ -61,16 +64,18 @@ def require(condition, variant, message):
 def evaluate(variant, expression):
     """A number, or an expression of the constants and of the numbers that were evaluated before it."""
     scope = {key: variant[key] for key in NUMBERS if isinstance(variant.get(key), int)}
-    return eval(str(expression), {"__builtins__": {}}, scope | variant["constants"])
+    return eval(str(expression), {"__builtins__": {"max": max}}, scope | variant["constants"])
 
 
 def make_variant(shader, name, weight, line):
     """The fields of the shader and of the variant's own line together, with their defaults."""
     variant = {"class": None, "require": [], "features": [], "matrix": [], "half_products": False, "defines": {},
                "glsl": []}
-    variant |= {key: value for key, value in shader.items() if key != "variants"}
-    variant |= {key: value for key, value in line.items() if not key.isupper()}
-    variant |= {"name": name, "weight": weight, "constants": {k: v for k, v in line.items() if k.isupper()}}
+    both = {key: value for key, value in shader.items() if key != "variants"} | line
+    variant |= {key: value for key, value in both.items() if not key.isupper()}
+    variant |= {"name": name, "weight": weight, "constants": {}}
+    for key in sorted((key for key in both if key.isupper()), key=lambda key: isinstance(both[key], str)):
+        variant["constants"][key] = evaluate(variant, both[key])  # numbers first, then what is made of them
     unknown = variant.keys() - FIELDS - {"name", "weight", "constants"}
     require(not unknown, variant, f"unknown fields {sorted(unknown)}")
     for key, allowed in (("kernel", KERNELS), ("weight", WEIGHTS), ("class", CLASSES)):
@@ -84,6 +89,7 @@ def make_variant(shader, name, weight, line):
         variant[key] = evaluate(variant, variant.get(key, default))
     require((variant["local_size"] > 0) != (variant["subgroups"] > 0), variant, "local_size or subgroups, not both")
     require(len(variant["matrix"]) in (0, 3), variant, "matrix is not [M, N, K]")
+    variant["matrix"] = [evaluate(variant, extent) for extent in variant["matrix"]]
     require(variant["kernel"].startswith("attention") == (variant["max_head_dim"] > 0), variant,
             "max_head_dim belongs to attention")
     for condition in variant["require"]:
@@ -96,10 +102,8 @@ def read_table():
     variants = []
     for shader in table["shader"]:
         for name, line in shader["variants"].items():
-            if "weights" in shader:
-                variants += [make_variant(shader, f"{name}_{weight}", weight, line) for weight in shader["weights"]]
-            else:
-                variants.append(make_variant(shader, name, "none", line))
+            for weight in line.get("weights", shader.get("weights", ["none"])):
+                variants.append(make_variant(shader, name if weight == "none" else f"{name}_{weight}", weight, line))
     names = [variant["name"] for variant in variants]
     for variant in variants:
         require(names.count(variant["name"]) == 1, variant, "the name is used twice")
@@ -133,8 +137,9 @@ def check(variant, module):
     for capability in module.capabilities:
         require(capability in allowed, variant, f"the shader needs {capability}, which no feature of the entry allows")
     buffers = KERNELS[variant["kernel"]]
-    require(sorted(set(module.bindings)) == list(range(buffers)), variant,
-            f"the shader binds {sorted(set(module.bindings))}, a {variant['kernel']} has 0 to {buffers - 1}")
+    expected = dict.fromkeys(range(buffers), "buffer") | IMAGES.get(variant["kernel"], {})
+    require(module.bindings == expected, variant, f"the shader binds {module.bindings}, the kernel has {expected}")
+    variant["binding_kinds"] = [f"DVK_BINDING_{expected[i].upper()}" for i in range(buffers)]
 
     own = {name: number for name, number in module.constants.items() if 1 <= number < FIRST_SHARED_ID}
     require(own.keys() == variant["constants"].keys(), variant,
@@ -142,14 +147,16 @@ def check(variant, module):
     require(sorted(own.values()) == list(range(1, len(own) + 1)), variant, "the constants' ids are not 1, 2, ...")
     variant["constant_values"] = [variant["constants"][name] for name in sorted(own, key=own.get)]
 
-    specialised = {0: variant["local_size"], HEAD_DIM_ID: max(variant["max_head_dim"], 4)}
-    specialised.update({own[name]: value for name, value in variant["constants"].items()})
-    variant["shared_bytes"] = module.shared_bytes(specialised)
+    specialised = {own[name]: value for name, value in variant["constants"].items()} | {0: variant["local_size"]}
+    sizes = [module.shared_bytes(specialised | {HEAD_DIM_ID: head_dim}) for head_dim in (0, 16, 128)]
+    variant["shared_bytes"], variant["shared_bytes_per_head_dim"] = sizes[0], (sizes[1] - sizes[0]) // 16
+    require(sizes[2] == sizes[0] + 128 * variant["shared_bytes_per_head_dim"], variant,
+            "shared memory is not linear in HEAD_DIM")
 
 
 def runs_everywhere(variant):
     return (not variant["features"] and 0 < variant["local_size"] <= MAX_INVOCATIONS and
-            variant["shared_bytes"] <= MAX_SHARED_BYTES)
+            variant["shared_bytes"] + variant["shared_bytes_per_head_dim"] * variant["max_head_dim"] <= MAX_SHARED_BYTES)
 
 
 def compile_all(glslang, table, leave_out, directory):
@@ -189,7 +196,7 @@ def write_c(variants):
             f"        .features = {features},",
             f"        .half_products = {str(variant['half_products']).lower()},",
         ]
-        lines += [f"        .{key} = {variant[key]}," for key in (*NUMBERS, "shared_bytes")]
+        lines += [f"        .{key} = {variant[key]}," for key in (*NUMBERS, "shared_bytes", "shared_bytes_per_head_dim")]
         if variant["matrix"]:
             m, n, k = variant["matrix"]
             lines.append(f"        .matrix = {{{m}, {n}, {k}, DVK_COMPONENT_FLOAT16, DVK_COMPONENT_FLOAT32}},")
@@ -198,7 +205,8 @@ def write_c(variants):
             lines.append(f"        .constants = {{{', '.join(map(str, values))}}},")
         lines += [
             f"        .constant_count = {len(values)},",
-            f"        .binding_count = {KERNELS[variant['kernel']]},",
+            f"        .binding_count = {len(variant['binding_kinds'])},",
+            f"        .binding_kinds = {{{', '.join(variant['binding_kinds'])}}},",
             f"        .spirv = {array},",
             f"        .spirv_bytes = sizeof({array}),",
             "    },",

@@ -2,21 +2,24 @@
 // llvmpipe of Mesa 22.3 is off by 4e-6 of the value. The coefficients are our own weighted least-squares (Lawson) fits
 // at 60 digits.
 
-// e^x for x in [-87, 88], clamped there, to 2e-7 relative: x = n ln 2 + r with |r| <= ln 2 / 2, a polynomial of
-// degree 6 for e^r (fit error 1.9e-9), and 2^n put into the exponent bits. ln 2 comes in two pieces, the first of 16
-// bits, so that n times it is exact.
-float exp_accurate(float x) {
-    x = clamp(x, -87.0, 88.0);
-    float n = floor(x * 1.44269504 + 0.5);
-    float r = (x - n * 0.693145751953125) - n * 1.42860682e-6;
+// e^r for |r| <= ln 2 / 2: a polynomial of degree 6 (fit error 1.9e-9).
+float exp_polynomial(float r) {
     float p = 1.38367028e-3;
     p = p * r + 8.37489814e-3;
     p = p * r + 4.16682325e-2;
     p = p * r + 1.66664192e-1;
     p = p * r + 4.99999920e-1;
     p = p * r + 1.0;
-    p = p * r + 1.0;
-    return p * uintBitsToFloat(uint(int(n) + 127) << 23);
+    return p * r + 1.0;
+}
+
+// e^x for x in [-87, 88], clamped there, to 2e-7 relative: x = n ln 2 + r, and 2^n is put into the exponent bits. ln 2
+// comes in two pieces, the first of 16 bits, so that n times it is exact.
+float exp_accurate(float x) {
+    x = clamp(x, -87.0, 88.0);
+    float n = floor(x * 1.44269504 + 0.5);
+    float r = (x - n * 0.693145751953125) - n * 1.42860682e-6;
+    return exp_polynomial(r) * uintBitsToFloat(uint(int(n) + 127) << 23);
 }
 
 // The error function to 2e-7 absolute: x P(x^2) / Q(x^2) on [-3.92, 3.92] (fit error 1.6e-8), beyond which erf differs

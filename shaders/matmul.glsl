@@ -1,5 +1,6 @@
 // What all matmul kernels share: the buffers but the first, the kinds of weights, and the epilogue.
-// DVK_WEIGHT chooses the weights: 0 float, 1 half, 2 signed byte.
+// DVK_WEIGHT chooses the weights: 0 float, 1 half, 2 signed byte. With DVK_WEIGHT_PAIRS they are half and come two by
+// two; that kernel reads them itself.
 
 #define DVK_KERNEL_MATMUL
 #include "common.glsl"
@@ -27,7 +28,20 @@ layout(set = 0, binding = 3) buffer Output {
 
 // Each kind of weights has three functions: weight(), the four at index k * w_stride / 4 + column / 4; and what is left
 // to do to the sums of four columns: times scale(), plus bias().
-#if DVK_WEIGHT == 1
+#ifdef DVK_WEIGHT_PAIRS
+layout(set = 0, binding = 1) readonly buffer Weights {
+    uint w[]; // two halves
+};
+
+vec4 scale(uint column4) {
+    return vec4(1.0);
+}
+
+vec4 bias(uint column4) {
+    uint index = push.depth * (push.w_stride / 2) + 4 * column4;
+    return uintBitsToFloat(uvec4(w[index], w[index + 1], w[index + 2], w[index + 3]));
+}
+#elif DVK_WEIGHT == 1
 layout(set = 0, binding = 1) readonly buffer Weights {
     TWO_WORDS w[];
 };

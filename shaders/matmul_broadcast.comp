@@ -7,25 +7,33 @@
 #endif
 // Matmul for software drivers whose workgroup is one subgroup, that is, one SIMD vector. What such a driver charges for
 // (llvmpipe of Mesa 22.3, 25.0 and 26.2; its assembly was read):
-// - A load, even of one address for all lanes, is a gather or a loop over the lanes with a bounds check each. So a lane
-//   loads from rows of its own, and the others get the values by broadcast, which is a register operation.
+// - A load inside a loop, also of one address for all lanes, is a gather or a branch and a bounds check for each lane.
+//   So a lane loads from rows of its own, and the others get the values by broadcast, which is a register operation.
 // - What a loop carries is blended with its old value under the mask of active lanes in every turn. So a turn takes
-// DEPTH
-//   steps of k, and all of a sum's steps come one after another.
-// - Registers are few, but memory at the stack is nearly as good; sums of ROWS x COLUMNS vec4 pay off up to some 8 KB.
+//   DVK_DEPTH steps of k.
+// - Registers are few, but the stack is nearly as good: sums of ROWS x COLUMNS vec4 pay off as long as the loop's code
+//   stays in the instruction cache.
 
 layout(constant_id = 1) const uint ROWS = 16;
-layout(constant_id = 2) const uint COLUMNS = 2; // vec4 a lane
-layout(constant_id = 3) const uint DEPTH = 4;
+layout(constant_id = 2) const uint COLUMNS = 3; // vec4 a lane
 
 #include "matmul.glsl"
 
+#if DVK_DEPTH == 2
+#define ELEMENTS vec2
+#define load_elements(index) uintBitsToFloat(unpack_two(a[index]))
+layout(set = 0, binding = 0) readonly buffer Input {
+    TWO_WORDS a[];
+};
+#else
+#define ELEMENTS vec4
+#define load_elements(index) unpack_four(a[index])
 layout(set = 0, binding = 0) readonly buffer Input {
     FOUR_FLOATS a[];
 };
+#endif
 
 const uint LANE_ROWS = ROWS / LOCAL_SIZE;
-const uint DEPTH4 = DEPTH / 4;
 
 void main() {
     // A group beyond the end does no work, but does not return either: a lane that may have returned is one more mask.
@@ -37,7 +45,6 @@ void main() {
     uint row_tiles = divide_up(push.rows, ROWS);
     uint first_row = group % row_tiles * ROWS;
     uint column4 = group / row_tiles * COLUMNS * LOCAL_SIZE + gl_SubgroupInvocationID;
-    uint stride_a4 = push.a_stride / 4;
     uint stride_w4 = push.w_stride / 4;
     uint column_w[COLUMNS];
     [[unroll]] for (uint c = 0; c < COLUMNS; c++) {
@@ -45,7 +52,8 @@ void main() {
     }
     uint row_a[LANE_ROWS];
     [[unroll]] for (uint j = 0; j < LANE_ROWS; j++) {
-        row_a[j] = min(first_row + j * LOCAL_SIZE + gl_SubgroupInvocationID, push.rows - 1) * stride_a4;
+        row_a[j] =
+            min(first_row + j * LOCAL_SIZE + gl_SubgroupInvocationID, push.rows - 1) * (push.a_stride / DVK_DEPTH);
     }
 
     vec4 sum[ROWS][COLUMNS];
@@ -55,41 +63,46 @@ void main() {
         }
     }
 
-    for (uint k = 0; k < depth; k += DEPTH) {
-        vec4 factor[DEPTH][COLUMNS];
-        [[unroll]] for (uint n = 0; n < DEPTH; n++) {
+    for (uint k = 0; k < depth; k += DVK_DEPTH) {
+        vec4 factor[DVK_DEPTH][COLUMNS];
+        [[unroll]] for (uint n = 0; n < DVK_DEPTH; n++) {
             [[unroll]] for (uint c = 0; c < COLUMNS; c++) {
-                factor[n][c] = weight(column_w[c] + (DEPTH > 4 ? min(k + n, depth - 1) : k + n) * stride_w4);
+                factor[n][c] = weight(column_w[c] + (k + n) * stride_w4);
             }
         }
         [[unroll]] for (uint j = 0; j < LANE_ROWS; j++) {
-            vec4 own[DEPTH4];
-            [[unroll]] for (uint n = 0; n < DEPTH4; n++) {
-                own[n] = unpack_four(a[row_a[j] + (n > 0 ? min(k / 4 + n, depth / 4 - 1) : k / 4)]);
-                if (n > 0 && k + 4 * n >= depth)
-                    own[n] = vec4(0.0);
-            }
-// A macro, because the lane of a broadcast must be a literal before SPIR-V 1.5.
-#define ROW_OF_LANE(i)                                                                                                 \
-    if (i < LOCAL_SIZE) {                                                                                              \
-        [[unroll]] for (uint n = 0; n < DEPTH4; n++) {                                                                 \
-            vec4 value = subgroupBroadcast(own[n], i);                                                                 \
-            [[unroll]] for (uint c = 0; c < COLUMNS; c++) {                                                            \
-                sum[j * LOCAL_SIZE + i][c] += value.x * factor[4 * n][c];                                              \
-                sum[j * LOCAL_SIZE + i][c] += value.y * factor[4 * n + 1][c];                                          \
-                sum[j * LOCAL_SIZE + i][c] += value.z * factor[4 * n + 2][c];                                          \
-                sum[j * LOCAL_SIZE + i][c] += value.w * factor[4 * n + 3][c];                                          \
+            ELEMENTS own = load_elements(row_a[j] + k / DVK_DEPTH);
+// Macros, because the lane of a broadcast must be a literal before SPIR-V 1.5.
+#define ADD(i, count)                                                                                                  \
+    [[unroll]] for (uint c = 0; c < COLUMNS; c++) {                                                                    \
+        [[unroll]] for (uint n = 0; n < DVK_DEPTH; n++) {                                                              \
+            [[unroll]] for (uint r = 0; r < count; r++) {                                                              \
+                uint t = j * LOCAL_SIZE + i + r;                                                                       \
+                sum[t][c] = fma(vec4(row[r][n]), factor[n][c], sum[t][c]);                                             \
             }                                                                                                          \
         }                                                                                                              \
     }
-            ROW_OF_LANE(0)
-            ROW_OF_LANE(1)
-            ROW_OF_LANE(2)
-            ROW_OF_LANE(3)
-            ROW_OF_LANE(4)
-            ROW_OF_LANE(5)
-            ROW_OF_LANE(6)
-            ROW_OF_LANE(7)
+#if DVK_DEPTH == 2
+#define ADD_ROW(i)                                                                                                     \
+    if (i < LOCAL_SIZE) {                                                                                              \
+        ELEMENTS row[1];                                                                                               \
+        row[0] = subgroupBroadcast(own, i);                                                                            \
+        ADD(i, 1)                                                                                                      \
+    }
+#define ADD_FOUR_ROWS(i) ADD_ROW(i) ADD_ROW(i + 1) ADD_ROW(i + 2) ADD_ROW(i + 3)
+#else // more factors than registers: four rows share each one that comes back from the stack
+#define ADD_FOUR_ROWS(i)                                                                                               \
+    if (i < LOCAL_SIZE) {                                                                                              \
+        ELEMENTS row[4];                                                                                               \
+        row[0] = subgroupBroadcast(own, i);                                                                            \
+        row[1] = subgroupBroadcast(own, i + 1);                                                                        \
+        row[2] = subgroupBroadcast(own, i + 2);                                                                        \
+        row[3] = subgroupBroadcast(own, i + 3);                                                                        \
+        ADD(i, 4)                                                                                                      \
+    }
+#endif
+            ADD_FOUR_ROWS(0)
+            ADD_FOUR_ROWS(4)
         }
     }
 

@@ -4,11 +4,15 @@
 // Matmul for GPUs: a workgroup computes a tile of the result; slices of both factors pass through shared memory, and an
 // invocation keeps LANE_ROWS rows of two vec4 columns in registers. The lanes lie in a grid as wide as the tile's
 // column pairs; a lane's rows are a grid height apart, so that neighbouring lanes read neighbouring rows.
+//
+// While one slice is multiplied, the next waits in registers; with BUFFERS = 2 it has a place of its own in shared
+// memory, which saves one of two barriers a slice.
 
 layout(constant_id = 1) const uint TILE_ROWS = 64;
 layout(constant_id = 2) const uint TILE_COLUMNS = 64;
 layout(constant_id = 3) const uint TILE_DEPTH = 16;
 layout(constant_id = 4) const uint LANE_ROWS = 4;
+layout(constant_id = 5) const uint BUFFERS = 1;
 
 #include "matmul.glsl"
 
@@ -19,9 +23,14 @@ layout(set = 0, binding = 0) readonly buffer Input {
 const uint DEPTH4 = TILE_DEPTH / 4;
 const uint A_STRIDE = DEPTH4 + 1; // the odd stride spreads the rows over the banks
 const uint W_STRIDE = TILE_COLUMNS / 4;
+const uint SLICE_A = TILE_ROWS * A_STRIDE;
+const uint SLICE_W = TILE_DEPTH * W_STRIDE;
 
-shared vec4 tile_a[TILE_ROWS * A_STRIDE];
-shared vec4 tile_w[TILE_DEPTH * W_STRIDE];
+shared vec4 tile_a[BUFFERS * SLICE_A];
+shared vec4 tile_w[BUFFERS * SLICE_W];
+
+#define ITEMS_A DIVIDE_UP(TILE_ROWS *DEPTH4, LOCAL_SIZE)
+#define ITEMS_W DIVIDE_UP(SLICE_W, LOCAL_SIZE)
 
 void main() {
     uint group = linear_group();
@@ -38,41 +47,67 @@ void main() {
     uint lane_column = lane() % grid_columns;
     uint lane_row = lane() / grid_columns;
 
+    // Rows and columns beyond the end repeat the last one: their products are never stored.
+    uint row_a[ITEMS_A];
+    uint column_w[ITEMS_W];
+    [[unroll]] for (uint i = 0; i < ITEMS_A; i++) {
+        row_a[i] = min(first_row + (lane() + i * LOCAL_SIZE) / DEPTH4, push.rows - 1) * (push.a_stride / 4);
+    }
+    [[unroll]] for (uint i = 0; i < ITEMS_W; i++) {
+        column_w[i] = min(first_weight4 + (lane() + i * LOCAL_SIZE) % W_STRIDE, stride_w4 - 1);
+    }
+
+    vec4 next_a[ITEMS_A];
+    vec4 next_w[ITEMS_W];
+// Steps beyond the depth repeat the first one and become zero in both factors, as nothing else vanishes for certain.
+#define FETCH(first_k)                                                                                                 \
+    [[unroll]] for (uint i = 0; i < ITEMS_A; i++) {                                                                    \
+        uint k = (first_k) + (lane() + i * LOCAL_SIZE) % DEPTH4 * 4;                                                   \
+        vec4 value = a[row_a[i] + (k < push.depth ? k / 4 : 0)];                                                       \
+        next_a[i] = k < push.depth ? value : vec4(0.0);                                                                \
+    }                                                                                                                  \
+    [[unroll]] for (uint i = 0; i < ITEMS_W; i++) {                                                                    \
+        uint k = (first_k) + (lane() + i * LOCAL_SIZE) / W_STRIDE;                                                     \
+        vec4 value = weight((k < push.depth ? k * stride_w4 : 0) + column_w[i]);                                       \
+        next_w[i] = k < push.depth ? value : vec4(0.0);                                                                \
+    }
+#define KEEP(buffer_a, buffer_w)                                                                                       \
+    [[unroll]] for (uint i = 0; i < ITEMS_A; i++) {                                                                    \
+        uint item = lane() + i * LOCAL_SIZE;                                                                           \
+        if (item < TILE_ROWS * DEPTH4)                                                                                 \
+            tile_a[(buffer_a) + item / DEPTH4 * A_STRIDE + item % DEPTH4] = next_a[i];                                 \
+    }                                                                                                                  \
+    [[unroll]] for (uint i = 0; i < ITEMS_W; i++) {                                                                    \
+        uint item = lane() + i * LOCAL_SIZE;                                                                           \
+        if (item < SLICE_W)                                                                                            \
+            tile_w[(buffer_w) + item] = next_w[i];                                                                     \
+    }
+
     vec4 sum[LANE_ROWS][2];
     [[unroll]] for (uint r = 0; r < LANE_ROWS; r++) {
         sum[r][0] = vec4(0.0);
         sum[r][1] = vec4(0.0);
     }
 
+    uint buffer_a = 0;
+    uint buffer_w = 0;
+    FETCH(0)
+    KEEP(0, 0)
+    barrier();
     for (uint first_k = 0; first_k < push.depth; first_k += TILE_DEPTH) {
-        for (uint i = lane(); i < TILE_ROWS * DEPTH4; i += LOCAL_SIZE) {
-            uint row = i / DEPTH4;
-            uint k4 = i % DEPTH4;
-            bool inside = first_row + row < push.rows && first_k + 4 * k4 < push.depth;
-            vec4 value = vec4(0.0);
-            if (inside)
-                value = a[(first_row + row) * (push.a_stride / 4) + first_k / 4 + k4];
-            tile_a[row * A_STRIDE + k4] = value;
+        bool more = first_k + TILE_DEPTH < push.depth;
+        if (more) {
+            FETCH(first_k + TILE_DEPTH)
         }
-        for (uint i = lane(); i < TILE_DEPTH * W_STRIDE; i += LOCAL_SIZE) {
-            uint k = i / W_STRIDE;
-            uint column4 = i % W_STRIDE;
-            bool inside = first_k + k < push.depth && first_weight4 + column4 < stride_w4;
-            vec4 value = vec4(0.0);
-            if (inside)
-                value = weight((first_k + k) * stride_w4 + first_weight4 + column4);
-            tile_w[i] = value;
-        }
-        barrier();
         [[unroll]] for (uint k4 = 0; k4 < DEPTH4; k4++) {
             vec4 row_a[LANE_ROWS];
             [[unroll]] for (uint r = 0; r < LANE_ROWS; r++) {
-                row_a[r] = tile_a[(lane_row + r * grid_rows) * A_STRIDE + k4];
+                row_a[r] = tile_a[buffer_a + (lane_row + r * grid_rows) * A_STRIDE + k4];
             }
 #define STEP(k, component)                                                                                             \
     {                                                                                                                  \
-        vec4 w0 = tile_w[(4 * k4 + k) * W_STRIDE + lane_column];                                                       \
-        vec4 w1 = tile_w[(4 * k4 + k) * W_STRIDE + lane_column + grid_columns];                                        \
+        vec4 w0 = tile_w[buffer_w + (4 * k4 + k) * W_STRIDE + lane_column];                                            \
+        vec4 w1 = tile_w[buffer_w + (4 * k4 + k) * W_STRIDE + lane_column + grid_columns];                             \
         [[unroll]] for (uint r = 0; r < LANE_ROWS; r++) {                                                              \
             sum[r][0] += row_a[r].component * w0;                                                                      \
             sum[r][1] += row_a[r].component * w1;                                                                      \
@@ -83,17 +118,31 @@ void main() {
             STEP(2, z)
             STEP(3, w)
         }
+        if (BUFFERS == 1) {
+            barrier();
+        } else {
+            buffer_a = SLICE_A - buffer_a;
+            buffer_w = SLICE_W - buffer_w;
+        }
+        if (more) {
+            KEEP(buffer_a, buffer_w)
+        }
         barrier();
     }
 
-    [[unroll]] for (uint r = 0; r < LANE_ROWS; r++) {
+    // Row by row, each moving up to the front, so that the epilogue's code is there once.
+    [[dont_unroll]] for (uint r = 0; r < LANE_ROWS; r++) {
         uint row = first_row + lane_row + r * grid_rows;
         uint column4 = first_column4 + lane_column;
         if (row < push.rows) {
             if (4 * column4 < push.columns)
-                store(row, column4, sum[r][0]);
+                store(row, column4, sum[0][0]);
             if (4 * (column4 + grid_columns) < push.columns)
-                store(row, column4 + grid_columns, sum[r][1]);
+                store(row, column4 + grid_columns, sum[0][1]);
+        }
+        [[unroll]] for (uint n = 0; n + 1 < LANE_ROWS; n++) {
+            sum[n][0] = sum[n + 1][0];
+            sum[n][1] = sum[n + 1][1];
         }
     }
 }

@@ -131,4 +131,51 @@ DVK_PUSH(dvk_push_rotate) {
 DVK_PUSH_END(dvk_push_rotate)
 #endif
 
+/* The table of a preprocessor at one size (runtime/source.h), in words: the normalised value of every byte of every
+ * channel, as float bits [3][256]; the least linear value that is encoded as byte b or more, as float bits [256]; then
+ * the two passes' pairs {first input, taps}, one for each output, and their weights [outputs][stride]. */
+#define DVK_RESIZE_LEVELS 0
+#define DVK_RESIZE_THRESHOLDS 768
+#define DVK_RESIZE_PASSES 1024
+
+/* A resampling pass: output (x, y) is the sum over k of the weights of x, or y where it is vertical, times input (first
+ * + k, across + y), or (across + x, first + k). Exact: weights are integers with 22 bits behind the point, results are
+ * rounded and clipped to bytes. `floats`: weights are floats, nothing is rounded. */
+#define DVK_PUSH_PASS                                                                                                  \
+    DVK_UINT width, height; /* outputs */                                                                              \
+    DVK_UINT vertical;                                                                                                 \
+    DVK_UINT across;                                                                                                   \
+    DVK_UINT pairs, weights; /* places in the table, words */                                                          \
+    DVK_UINT stride;                                                                                                   \
+    DVK_UINT floats;
+
+#if defined(DVK_KERNEL_SOURCE) || !defined(VULKAN)
+/* The first pass: the host's picture, brought to bytes, to between [height][width], a word with a byte for each channel
+ * or three floats. One workgroup: local_size pixels of between. */
+DVK_PUSH(dvk_push_source) {
+    DVK_PUSH_GROUPS
+    DVK_PUSH_PASS
+    DVK_UINT linear;      /* the samples are proportional to light and are to be encoded */
+    DVK_UINT packing;     /* a dvk_source_kind; an image does not need it, nor what follows */
+    DVK_UINT row_pitch;   /* bytes */
+    DVK_UINT plane_pitch; /* bytes */
+}
+DVK_PUSH_END(dvk_push_source)
+#endif
+
+#if defined(DVK_KERNEL_RESAMPLE) || !defined(VULKAN)
+/* The second pass: between [..][in_width] to pixels [3][height][width], normalised: by the table, or, where nothing was
+ * rounded, as (sum * scale - mean) / deviation. One workgroup: local_size pixels. */
+DVK_PUSH(dvk_push_resample) {
+    DVK_PUSH_GROUPS
+    DVK_PUSH_PASS
+    DVK_UINT in_width;
+    DVK_UINT out_first; /* where pixels begins */
+    float scale;
+    float mean[3];
+    float deviation[3];
+}
+DVK_PUSH_END(dvk_push_resample)
+#endif
+
 #endif

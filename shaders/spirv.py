@@ -3,13 +3,14 @@ shared memory that they lead to. Numbers are from the SPIR-V specification 1.3, 
 import struct
 
 MAGIC = 0x07230203
-STORAGE_CLASS_WORKGROUP = 4
+STORAGE_CLASS_UNIFORM_CONSTANT, STORAGE_CLASS_WORKGROUP, STORAGE_CLASS_STORAGE_BUFFER = 0, 4, 12
 DECORATION_SPEC_ID = 1
 DECORATION_BINDING = 33
 
 OP_NAME = 5
 OP_CAPABILITY = 17
 OP_TYPE_INT, OP_TYPE_FLOAT, OP_TYPE_VECTOR, OP_TYPE_ARRAY, OP_TYPE_POINTER = 21, 22, 23, 28, 32
+OP_TYPE_IMAGE = 25
 OP_CONSTANT, OP_SPEC_CONSTANT, OP_SPEC_CONSTANT_COMPOSITE, OP_SPEC_CONSTANT_OP = 43, 50, 51, 52
 OP_CONSTANT_COMPOSITE = 44
 OP_VARIABLE = 59
@@ -57,14 +58,17 @@ class Module:
         if words[0] != MAGIC:
             raise ValueError("not SPIR-V")
         self.capabilities = []
-        self.bindings = []
+        self.bindings = {}  # number -> "buffer", "texture" (sampled image) or "image" (storage image)
         self.constants = {}  # name -> specialisation id
         self._names, self._spec_ids, self._definitions, self._variables = {}, {}, {}, []
+        self._numbers, self._resources = {}, {}  # of variables: binding, (storage class, type)
         position = 5
         while position < len(words):
             length, opcode = words[position] >> 16, words[position] & 0xFFFF
             self._read(opcode, words[position + 1 : position + length])
             position += length
+        for target, number in self._numbers.items():
+            self.bindings[number] = self._kind(*self._resources[target])
         for target, spec_id in self._spec_ids.items():
             if target in self._names:
                 self.constants[self._names[target]] = spec_id
@@ -77,14 +81,24 @@ class Module:
         elif opcode == OP_DECORATE and words[1] == DECORATION_SPEC_ID:
             self._spec_ids[words[0]] = words[2]
         elif opcode == OP_DECORATE and words[1] == DECORATION_BINDING:
-            self.bindings.append(words[2])
-        elif opcode in (OP_TYPE_INT, OP_TYPE_FLOAT, OP_TYPE_VECTOR, OP_TYPE_ARRAY, OP_TYPE_POINTER):
+            self._numbers[words[0]] = words[2]
+        elif opcode in (OP_TYPE_INT, OP_TYPE_FLOAT, OP_TYPE_VECTOR, OP_TYPE_ARRAY, OP_TYPE_POINTER, OP_TYPE_IMAGE):
             self._definitions[words[0]] = (opcode, words[1:])
         elif opcode in (OP_CONSTANT, OP_SPEC_CONSTANT, OP_CONSTANT_COMPOSITE, OP_SPEC_CONSTANT_COMPOSITE,
                         OP_SPEC_CONSTANT_OP):
             self._definitions[words[1]] = (opcode, words[2:])
         elif opcode == OP_VARIABLE and words[2] == STORAGE_CLASS_WORKGROUP:
             self._variables.append(words[0])
+        elif opcode == OP_VARIABLE:
+            self._resources[words[1]] = (words[2], words[0])
+
+    def _kind(self, storage_class, pointer):
+        if storage_class == STORAGE_CLASS_STORAGE_BUFFER:
+            return "buffer"
+        opcode, words = self._definitions[self._definitions[pointer][1][1]]
+        if storage_class != STORAGE_CLASS_UNIFORM_CONSTANT or opcode != OP_TYPE_IMAGE:
+            raise ValueError("a binding that is neither a storage buffer nor an image")
+        return "texture" if words[5] == 1 else "image"  # OpTypeImage's "Sampled"
 
     def _value(self, target, specialised):
         opcode, words = self._definitions[target]

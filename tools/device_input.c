@@ -6,6 +6,7 @@
 
 #include "disabled.h"
 #include "message.h"
+#include "variant_list.h"
 
 #ifndef PATH_MAX
 #define PATH_MAX 4096
@@ -43,9 +44,17 @@ int device_open(const struct options *options, dvk_context **context) {
         params.log = print_log;
         params.log_level = DVK_LOG_DEBUG;
     }
+    char *variants = NULL;
+    if (options->variants && (code = variants_read(options->variants, &variants)) != 0)
+        return code;
+    params.variants = variants;
+    if (options->deterministic)
+        params.tuning = DVK_TUNING_OFF;
     progress("opening the device");
     dvk_error error;
-    if (dvk_context_create(&params, context, &error) != DVK_OK)
-        return fail_library(EXIT_CODE_DEVICE, &error);
-    return 0;
+    dvk_result result = dvk_context_create(&params, context, &error);
+    free(variants);
+    if (result == DVK_ERROR_INVALID_ARGUMENT && options->variants)
+        return fail(EXIT_CODE_USAGE, "%s: %s", options->variants, error.message);
+    return result == DVK_OK ? 0 : fail_library(EXIT_CODE_DEVICE, &error);
 }

@@ -1,6 +1,7 @@
 #include "image_input.h"
 
 #include <errno.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -61,8 +62,19 @@ int images_check_output(const struct options *options, const struct image_identi
     return 0;
 }
 
+static int tell(dvk_error *error, const char *format, ...) MESSAGE_PRINTF(2, 3);
+
+static int tell(dvk_error *error, const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    error->code = DVK_ERROR_IO;
+    vsnprintf(error->message, sizeof(error->message), format, arguments);
+    va_end(arguments);
+    return EXIT_CODE_IMAGE;
+}
+
 /* All of the standard input, as malloc()ed memory. */
-static int read_stdin(uint8_t **bytes, size_t *size) {
+static int read_stdin(uint8_t **bytes, size_t *size, dvk_error *error) {
     size_t capacity = 0, used = 0;
     uint8_t *buffer = NULL;
     for (;;) {
@@ -71,8 +83,7 @@ static int read_stdin(uint8_t **bytes, size_t *size) {
             uint8_t *larger = capacity <= 2 * STDIN_MAX ? realloc(buffer, capacity) : NULL;
             if (!larger) {
                 free(buffer);
-                return fail(EXIT_CODE_IMAGE, "the standard input holds more than %zu bytes, too many for an image",
-                            used);
+                return tell(error, "the standard input holds more than %zu bytes, too many for an image", used);
             }
             buffer = larger;
         }
@@ -83,34 +94,34 @@ static int read_stdin(uint8_t **bytes, size_t *size) {
     }
     if (ferror(stdin)) {
         free(buffer);
-        return fail(EXIT_CODE_IMAGE, "the standard input cannot be read: %s", strerror(errno));
+        return tell(error, "the standard input cannot be read: %s", strerror(errno));
     }
     *bytes = buffer;
     *size = used;
     return 0;
 }
 
-int image_read(const struct options *options, int index, dvk_image *image) {
+int image_read(const struct options *options, int index, dvk_image *image, dvk_error *error) {
     const char *path = options->images[index];
     const dvk_image_params params = {.flags = options->ignore_orientation ? DVK_IMAGE_IGNORE_ORIENTATION : 0};
-    dvk_error error;
+    dvk_error found;
     dvk_result result;
     if (!strcmp(path, "-")) {
         uint8_t *bytes = NULL;
         size_t size = 0;
-        int code = read_stdin(&bytes, &size);
+        int code = read_stdin(&bytes, &size, error);
         if (code)
             return code;
-        result = dvk_image_decode(bytes, size, "the standard input", &params, image, &error);
+        result = dvk_image_decode(bytes, size, "the standard input", &params, image, &found);
         free(bytes);
     } else {
-        result = dvk_image_load(path, &params, image, &error);
+        result = dvk_image_load(path, &params, image, &found);
     }
     if (result == DVK_OK)
         return 0;
     char position[64];
-    dvk_error placed = {.code = error.code};
-    snprintf(placed.message, sizeof(placed.message), "%s%.440s", image_position(options, index, position),
-             error.message);
-    return fail_library(EXIT_CODE_IMAGE, &placed);
+    error->code = found.code;
+    snprintf(error->message, sizeof(error->message), "%s%.440s", image_position(options, index, position),
+             found.message);
+    return EXIT_CODE_IMAGE;
 }

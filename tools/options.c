@@ -14,6 +14,7 @@
 /* Far beyond what pays; it keeps products of sizes small. */
 #define MAX_BATCH 1024
 #define MAX_TOP 1000
+#define MAX_JOBS 64
 
 enum {
     OPTION_PRECISION = 256,
@@ -26,6 +27,9 @@ enum {
     OPTION_IGNORE_ORIENTATION,
     OPTION_DINO_POSITIONS,
     OPTION_NO_CACHE,
+    OPTION_VARIANTS,
+    OPTION_SAVE_VARIANTS,
+    OPTION_DETERMINISTIC,
     OPTION_JSON,
     OPTION_ATTENTION,
     OPTION_THRESHOLD,
@@ -33,6 +37,7 @@ enum {
     OPTION_PLAN,
     OPTION_REVISION,
     OPTION_TIME,
+    OPTION_JOBS,
     OPTION_PROFILE,
     OPTION_TRACE,
     OPTION_VERSION,
@@ -54,6 +59,9 @@ static const struct option long_options[] = {
     {"ignore-orientation", no_argument, NULL, OPTION_IGNORE_ORIENTATION},
     {"dino-positions", no_argument, NULL, OPTION_DINO_POSITIONS},
     {"no-cache", no_argument, NULL, OPTION_NO_CACHE},
+    {"variants", required_argument, NULL, OPTION_VARIANTS},
+    {"save-variants", required_argument, NULL, OPTION_SAVE_VARIANTS},
+    {"deterministic", no_argument, NULL, OPTION_DETERMINISTIC},
     {"json", no_argument, NULL, OPTION_JSON},
     {"attention", required_argument, NULL, OPTION_ATTENTION},
     {"threshold", required_argument, NULL, OPTION_THRESHOLD},
@@ -61,6 +69,7 @@ static const struct option long_options[] = {
     {"plan", no_argument, NULL, OPTION_PLAN},
     {"revision", required_argument, NULL, OPTION_REVISION},
     {"time", required_argument, NULL, OPTION_TIME},
+    {"jobs", required_argument, NULL, OPTION_JOBS},
     {"profile", no_argument, NULL, OPTION_PROFILE},
     {"trace", required_argument, NULL, OPTION_TRACE},
     {"version", no_argument, NULL, OPTION_VERSION},
@@ -70,7 +79,7 @@ static const struct option long_options[] = {
 void print_help(void) {
     /* In pieces, because C11 promises no more than 4095 characters in one string literal. */
     fputs("usage: dino-vk [options] IMAGE...\n"
-          "       dino-vk devices [--json]\n"
+          "       dino-vk devices [--json] [-v [options]]\n"
           "       dino-vk info [--json] [--size N|WxH] [--precision P] [MODEL]\n"
           "       dino-vk fetch [--revision R] NAME\n"
           "       dino-vk bench [--batch N,...] [--time SECONDS] [--json] [options]\n"
@@ -89,8 +98,11 @@ void print_help(void) {
           "                             taken only where nothing else is\n"
           "      --precision auto|fp32|fp16|int8w\n"
           "                             how the matrices are stored on the device (auto: as in the file)\n"
-          "      --no-cache             keep no compiled pipelines in $XDG_CACHE_HOME/dino-vk or\n"
+          "      --no-cache             keep no compiled pipelines and measurements in $XDG_CACHE_HOME/dino-vk or\n"
           "                             ~/.cache/dino-vk\n"
+          "      --deterministic        measure nothing: the same kernels on every machine of a kind\n"
+          "      --variants FILE        use the kernels' variants that FILE names, and measure nothing\n"
+          "      --save-variants FILE   write the variants that were used, for --variants\n"
           "\n",
           stdout);
     fputs("The input\n"
@@ -102,6 +114,7 @@ void print_help(void) {
           "      --dino-positions       interpolate positions as DINO's own code did (scale factor + 0.1), for\n"
           "                             sizes other than the model's; else as transformers does\n"
           "      --batch N              images in one pass (default 1)\n"
+          "      --jobs N               threads that decode and preprocess (default: one a processor, up to 16)\n"
           "\n"
           "The output\n"
           "      --tokens cls|patch|all|mean|pooled|logits|embedding\n"
@@ -124,7 +137,8 @@ void print_help(void) {
           "      --trace FILE.json      write when each stage ran, for Perfetto or chrome://tracing\n"
           "      --revision R           of fetch: a branch, a tag or a commit (default main)\n"
           "      --time SECONDS         of bench: for each batch size (default 3)\n"
-          "  -v, --verbose              print the library's log on the standard error\n"
+          "  -v, --verbose              print the library's log on the standard error; of devices: the kernels'\n"
+          "                             variants that each uses for a model, and why it does not use the others\n"
           "  -h, --help                 print this text\n"
           "      --version              print the version\n"
           "\n",
@@ -317,25 +331,30 @@ static int fail_option(int returned, char **argv) {
 static bool belongs_to(int option, enum command command) {
     switch (command) {
     case COMMAND_DEVICES:
-        return option == OPTION_JSON;
+        return option == 'm' || option == 'v' || option == OPTION_PRECISION || option == OPTION_SIZE ||
+               option == OPTION_BATCH || option == OPTION_NO_CACHE || option == OPTION_VARIANTS ||
+               option == OPTION_DETERMINISTIC || option == OPTION_JSON;
     case COMMAND_INFO:
         return option == OPTION_JSON || option == OPTION_SIZE || option == OPTION_PRECISION;
     case COMMAND_FETCH:
         return option == OPTION_REVISION;
     case COMMAND_BENCH:
         return option == 'm' || option == 'd' || option == 'v' || option == OPTION_PRECISION || option == OPTION_SIZE ||
-               option == OPTION_BATCH || option == OPTION_TIME || option == OPTION_NO_CACHE || option == OPTION_JSON;
+               option == OPTION_BATCH || option == OPTION_TIME || option == OPTION_NO_CACHE ||
+               option == OPTION_VARIANTS || option == OPTION_DETERMINISTIC || option == OPTION_JSON;
     default:
         return option != OPTION_REVISION && option != OPTION_TIME;
     }
 }
 
 static int fail_foreign_option(int option, enum command command) {
-    static const struct choice options[] = {{"--json", COMMAND_DEVICES},
+    static const struct choice options[] = {{"--json, --verbose, --model, --precision, --size, --batch, --no-cache, "
+                                             "--variants, --deterministic",
+                                             COMMAND_DEVICES},
                                             {"--json, --size, --precision", COMMAND_INFO},
                                             {"--revision", COMMAND_FETCH},
                                             {"--model, --device, --precision, --size, --batch, --time, --no-cache, "
-                                             "--json, --verbose",
+                                             "--variants, --deterministic, --json, --verbose",
                                              COMMAND_BENCH},
                                             {NULL, 0}};
     for (size_t i = 0; options[i].name; i++) {
@@ -396,6 +415,15 @@ static int apply(int option, const char *value, struct options *options) {
     case OPTION_NO_CACHE:
         options->no_cache = true;
         return 0;
+    case OPTION_VARIANTS:
+        options->variants = value;
+        return 0;
+    case OPTION_SAVE_VARIANTS:
+        options->save_variants = value;
+        return 0;
+    case OPTION_DETERMINISTIC:
+        options->deterministic = true;
+        return 0;
     case OPTION_JSON:
         options->json = true;
         return 0;
@@ -415,6 +443,8 @@ static int apply(int option, const char *value, struct options *options) {
         return 0;
     case OPTION_TIME:
         return parse_seconds(value, options);
+    case OPTION_JOBS:
+        return parse_count("--jobs", value, MAX_JOBS, &options->jobs);
     case OPTION_PROFILE:
         options->profile = true;
         return 0;
@@ -434,6 +464,10 @@ static int check(const struct options *options) {
                         "`dino-vk devices` takes no argument, but '%s' was given; an image called devices "
                         "is reached as ./devices",
                         options->images[0]);
+        if (!options->verbose && (options->width || options->batches_given || options->precision || options->variants ||
+                                  options->deterministic))
+            return fail(EXIT_CODE_USAGE, "`dino-vk devices` takes --size, --batch, --precision, --variants and "
+                                         "--deterministic only with -v, which shows the variants for a pass");
         return 0;
     }
     if (options->command == COMMAND_FETCH) {
@@ -467,8 +501,8 @@ static int check(const struct options *options) {
     if (options->threshold > 0.0 && is_npy(options->attention))
         return fail(EXIT_CODE_USAGE, "--threshold marks patches in a picture, but '%s' gets the numbers; leave it out",
                     options->attention);
-    const char *files[] = {options->npy, options->trace, options->attention, options->pca};
-    const char *names[] = {"-o", "--trace", "--attention", "--pca"};
+    const char *files[] = {options->npy, options->trace, options->save_variants, options->attention, options->pca};
+    const char *names[] = {"-o", "--trace", "--save-variants", "--attention", "--pca"};
     bool stdout_taken = false;
     for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
         if (!files[i])
@@ -485,7 +519,7 @@ static int check(const struct options *options) {
         }
         if (strcmp(files[i], "-") != 0)
             continue;
-        if (i > 1 && options->image_count > 1)
+        if (i > 2 && options->image_count > 1)
             return fail(EXIT_CODE_USAGE, "%s - writes one picture to the standard output, but %d images were given",
                         names[i], options->image_count);
         stdout_taken = true;

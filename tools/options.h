@@ -25,6 +25,7 @@ struct options {
     dvk_precision precision;
     uint32_t width, height; /* both 0: the preprocessor's */
     uint32_t batch;
+    uint32_t jobs;                 /* threads that decode; 0: as many as there are processors */
     uint32_t batches[MAX_BATCHES]; /* of `bench` */
     size_t batch_count;
     bool batches_given;
@@ -36,8 +37,11 @@ struct options {
     bool ignore_orientation;
     bool dino_positions; /* DINO's own scale factor */
     bool no_cache;
-    const char *npy;       /* -o; "-" is the standard output; NULL: none */
-    const char *attention; /* the same for the pictures */
+    bool deterministic;
+    const char *variants;      /* a file of pins; NULL: none */
+    const char *save_variants; /* the file to write; NULL: none */
+    const char *npy;           /* -o; "-" is the standard output; NULL: none */
+    const char *attention;     /* the same for the pictures */
     const char *pca;
     double threshold; /* 0: no mask */
     const char *trace;

@@ -12,7 +12,7 @@
 #define FIRST_VALUES 6
 
 bool report_is_silent(const struct options *options) {
-    const char *files[] = {options->npy, options->attention, options->pca, options->trace};
+    const char *files[] = {options->npy, options->attention, options->pca, options->trace, options->save_variants};
     for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
         if (files[i] && !strcmp(files[i], "-"))
             return true;
@@ -62,6 +62,7 @@ static void print_heading(const struct report *report, const struct image_result
     print_plain(stdout, model_summary(report->model, text));
     if (report->model->untrained)
         printf("\n        UNTRAINED: its weights are random and its features mean nothing");
+    printf("\nkernels %s", session->fingerprint);
     printf("\npass    %" PRIu32 "x%" PRIu32 " pixels, %" PRIu32 "x%" PRIu32 " patches, %" PRIu32
            " tokens, batch %" PRIu32 ": %" PRIu32 " dispatches, %.1f GFLOP\n",
            session->width, session->height, session->grid_width, session->grid_height, session->tokens, session->batch,
@@ -165,6 +166,7 @@ static void print_json_result(const struct report *report, const struct image_re
     printf(", \"device_index\": %" PRIu32 ", \"software\": %s", report->device->index,
            report->device->type == DVK_DEVICE_CPU ? "true" : "false");
     print_json_member("tier", report->tier);
+    print_json_member("fingerprint", session->fingerprint);
     printf(", \"precision\": \"%s\"", precision_name(report->model->precision));
     printf(", \"image_size\": [%" PRIu32 ", %" PRIu32 "], \"input_size\": [%" PRIu32 ", %" PRIu32
            "], \"grid\": [%" PRIu32 ", %" PRIu32 "]",

@@ -1,8 +1,8 @@
 /* The main job: load -> preprocess -> run -> outputs, for any number of images in bounded memory.
  *
- * Images are decoded in windows, so that a bad file is found before the slow work where there are few of them. Within
- * a window those of one size share passes; results leave in the order of the command line. Files get their names when
- * everything has succeeded. */
+ * Images are decoded ahead, so that a bad file is found before the slow work where there are few of them. Those of one
+ * size share passes; results leave in the order of the command line. Files get their names when everything has
+ * succeeded. */
 #include "run.h"
 
 #include <inttypes.h>
@@ -14,13 +14,10 @@
 #include "image_input.h"
 #include "model_input.h"
 #include "npy_writer.h"
+#include "variant_list.h"
 
 /* Classes named with --tokens logits where --top does not say. */
 #define DEFAULT_TOP 5
-
-/* A window ends at so many images or decoded bytes, but holds at least one batch. */
-#define WINDOW_IMAGES 64
-#define WINDOW_BYTES ((size_t)256 << 20)
 
 static int probe_output(const struct options *options, const struct image_identity *identities, const char *path) {
     int code = images_check_output(options, identities, path);
@@ -33,11 +30,11 @@ static int probe_pictures(const struct options *options, const struct image_iden
     int count = options->image_count;
     char *attention = options->attention ? picture_path(options->attention, index, count) : NULL;
     char *pca = options->pca ? picture_path(options->pca, index, count) : NULL;
-    const char *paths[] = {options->npy, options->trace, attention, pca};
+    const char *paths[] = {options->npy, options->trace, options->save_variants, attention, pca};
     int code = 0;
     if ((options->attention && !attention) || (options->pca && !pca))
         code = fail(EXIT_CODE_DEVICE, "out of memory for a file's name");
-    for (size_t i = 2; i < sizeof(paths) / sizeof(paths[0]) && code == 0; i++) {
+    for (size_t i = 3; i < sizeof(paths) / sizeof(paths[0]) && code == 0; i++) {
         for (size_t j = 0; paths[i] && j < i && code == 0; j++) {
             if (paths[j] && !strcmp(paths[i], paths[j]))
                 code = fail(EXIT_CODE_USAGE, "%s would be written twice; give each output its own name", paths[i]);
@@ -51,8 +48,10 @@ static int probe_pictures(const struct options *options, const struct image_iden
 }
 
 /* Looks at every image and opens every output once before anything slow happens. */
-static int check_files(const struct options *options) {
+static int check_files(struct run *run) {
+    const struct options *options = run->options;
     struct image_identity *identities = calloc((size_t)options->image_count + 1, sizeof(*identities));
+    run->identities = identities;
     if (!identities)
         return fail(EXIT_CODE_DEVICE, "out of memory for a list of %d images", options->image_count);
     int code = images_check(options, identities);
@@ -60,9 +59,10 @@ static int check_files(const struct options *options) {
         code = probe_output(options, identities, options->npy);
     if (code == 0 && options->trace)
         code = probe_output(options, identities, options->trace);
+    if (code == 0 && options->save_variants)
+        code = probe_output(options, identities, options->save_variants);
     for (int index = 0; index < options->image_count && code == 0; index++)
         code = probe_pictures(options, identities, index);
-    free(identities);
     return code;
 }
 
@@ -115,57 +115,6 @@ static int open_model(struct run *run) {
     return check_tokens(options, info);
 }
 
-/* Decodes images until the window is full. */
-static int fill_window(struct run *run) {
-    const struct options *options = run->options;
-    size_t bytes = 0;
-    for (int i = 0; i < run->slot_count; i++)
-        bytes += (size_t)run->slots[i].image.width * run->slots[i].image.height * 3;
-    while (run->next_image < options->image_count && run->slot_count < run->slot_capacity &&
-           (bytes < WINDOW_BYTES || (uint32_t)run->slot_count < options->batch)) {
-        progress("decoding image %d of %d", run->next_image + 1, options->image_count);
-        struct slot *slot = &run->slots[run->slot_count];
-        *slot = (struct slot){.result.index = run->next_image};
-        double start = now_ms();
-        int code = image_read(options, run->next_image, &slot->image);
-        if (code)
-            return code;
-        slot->result.decode_ms = now_ms() - start;
-        trace_add(run->trace, TRACK_COMMAND, start, now_ms(), "decode image %d", run->next_image + 1);
-        slot->result.image_width = slot->image.width;
-        slot->result.image_height = slot->image.height;
-        bytes += (size_t)slot->image.width * slot->image.height * 3;
-        run->slot_count++;
-        run->next_image++;
-    }
-    return 0;
-}
-
-/* Asks the model what each image is resized to, and whether -o can hold them all. */
-static int size_window(struct run *run) {
-    const struct options *options = run->options;
-    dvk_preprocess_params params = {.width = options->width, .height = options->height, .order = options->resize};
-    bool by_patch =
-        options->npy && (options->tokens == DVK_OUTPUT_PATCHES || options->tokens == DVK_OUTPUT_LAST_HIDDEN_STATE);
-    uint32_t patch = run->report.model->patch_size;
-    for (int i = 0; i < run->slot_count; i++) {
-        struct slot *slot = &run->slots[i];
-        dvk_preprocess_size(run->model, &params, &slot->image, &slot->width, &slot->height);
-        uint64_t patches = (uint64_t)(slot->width / patch) * (slot->height / patch);
-        if (slot->result.index == 0)
-            run->npy_patches = patches;
-        if (by_patch && patches != run->npy_patches) {
-            char position[64];
-            return fail(EXIT_CODE_IMAGE,
-                        "%s%s has %" PRIu64 " patches where the first image has %" PRIu64
-                        ", and %s can hold only one shape; give a --size, or --tokens cls",
-                        image_position(options, slot->result.index, position), options->images[slot->result.index],
-                        patches, run->npy_patches, options->npy);
-        }
-    }
-    return 0;
-}
-
 static int append_npy(struct run *run, const struct image_result *result) {
     const struct options *options = run->options;
     if (run->npy_dimensions == 0) {
@@ -183,55 +132,55 @@ static int append_npy(struct run *run, const struct image_result *result) {
     return npy_write_values(&run->npy, result->values, count);
 }
 
-static void free_slot(struct slot *slot) {
-    dvk_image_free(&slot->image);
-    free(slot->result.values);
-    free(slot->result.top);
-    free(slot->attention_path);
-    free(slot->pca_path);
-    *slot = (struct slot){0};
-}
-
 /* Prints and writes what is done, as far as nothing before it is missing. */
 static int emit(struct run *run) {
     double start = now_ms();
     int code = 0;
     int count = 0;
-    for (; code == 0 && count < run->slot_count && run->slots[count].done; count++) {
-        const struct image_result *result = &run->slots[count].result;
+    while (code == 0 && run->loader.first < run->options->image_count) {
+        const struct slot *slot = &run->loader.slots[run->loader.first % run->loader.capacity];
+        if (!slot->done)
+            break;
         if (run->options->npy)
-            code = append_npy(run, result);
+            code = append_npy(run, &slot->result);
         if (code == 0)
-            code = report_image(&run->report, result);
+            code = report_image(&run->report, &slot->result);
+        loader_drop_first(&run->loader);
+        count++;
     }
     if (count)
         trace_add(run->trace, TRACK_COMMAND, start, now_ms(), "print %d", count);
-    for (int i = 0; i < count; i++)
-        free_slot(&run->slots[i]);
-    run->slot_count -= count;
-    memmove(run->slots, run->slots + count, (size_t)run->slot_count * sizeof(*run->slots));
+    return code;
+}
+
+/* Waits for all that is decoded before the model is there. */
+static int check_images(struct run *run) {
+    struct slot *slot;
+    int code = 0;
+    for (int i = 0; code == 0 && i < run->options->image_count; i++) {
+        code = loader_get(&run->loader, i, &slot);
+        if (!slot)
+            break;
+    }
     return code;
 }
 
 static int run_images(struct run *run) {
     const struct options *options = run->options;
-    run->slot_capacity = options->batch > WINDOW_IMAGES ? (int)options->batch : WINDOW_IMAGES;
-    run->slots = calloc((size_t)run->slot_capacity, sizeof(*run->slots));
     run->pictures = calloc(2 * (size_t)options->image_count, sizeof(*run->pictures));
-    if (!run->slots || !run->pictures)
+    if (!run->pictures)
         return fail(EXIT_CODE_DEVICE, "out of memory for a list of %d images", options->image_count);
-    int code = fill_window(run);
+    int code = loader_start(&run->loader, options, run->identities, run->trace);
+    if (code == 0)
+        code = check_images(run);
     if (code == 0)
         code = open_model(run);
-    while (code == 0 && run->slot_count > 0) {
-        code = size_window(run);
-        while (code == 0 && run->slot_count > 0) {
-            code = run_pass(run);
-            if (code == 0)
-                code = emit(run);
-        }
+    if (code == 0)
+        loader_set_model(&run->loader, run->model);
+    while (code == 0 && run->loader.first < options->image_count) {
+        code = run_pass(run);
         if (code == 0)
-            code = fill_window(run);
+            code = emit(run);
     }
     return code;
 }
@@ -242,10 +191,14 @@ static int commit(struct run *run) {
         code = output_file_open(&run->trace_file, run->options->trace);
     if (code == 0 && run->trace)
         code = trace_write(run->trace, &run->trace_file);
+    if (code == 0 && run->options->save_variants)
+        code = variants_save(run->context, &run->variants_file, run->options->save_variants);
     if (code == 0 && run->npy_dimensions)
         code = output_file_commit(&run->npy);
     if (code == 0 && run->trace)
         code = output_file_commit(&run->trace_file);
+    if (code == 0 && run->options->save_variants)
+        code = output_file_commit(&run->variants_file);
     for (size_t i = 0; i < run->picture_count && code == 0; i++)
         code = output_file_commit(&run->pictures[i]);
     return code;
@@ -261,9 +214,10 @@ static int plan_size(struct run *run, uint32_t *width, uint32_t *height) {
     if (options->image_count == 0)
         return 0;
     dvk_image image;
-    int code = image_read(options, 0, &image);
+    dvk_error error;
+    int code = image_read(options, 0, &image, &error);
     if (code)
-        return code;
+        return fail_library(code, &error);
     dvk_preprocess_size(run->model, &params, &image, width, height);
     dvk_image_free(&image);
     return 0;
@@ -289,14 +243,17 @@ static int print_plan(struct run *run) {
 }
 
 static void close_run(struct run *run) {
-    for (int i = 0; i < run->slot_count; i++)
-        free_slot(&run->slots[i]);
-    free(run->slots);
+    loader_stop(&run->loader);
+    free(run->identities);
+    for (int i = 0; i < MOST_LANES; i++)
+        free(run->lanes[i].members);
+    free(run->batch_values);
     for (size_t i = 0; i < run->picture_count; i++)
         output_file_discard(&run->pictures[i]);
     free(run->pictures);
     output_file_discard(&run->npy);
     output_file_discard(&run->trace_file);
+    output_file_discard(&run->variants_file);
     trace_close(run->trace);
     dvk_session_destroy(&run->session);
     dvk_model_destroy(&run->model);
@@ -310,7 +267,7 @@ int command_run(const struct options *options) {
         run.trace = &run.own_trace;
         trace_open(run.trace, run.report.start);
     }
-    int code = check_files(options);
+    int code = check_files(&run);
     if (code == 0 && options->plan) {
         code = print_plan(&run);
     } else if (code == 0) {

@@ -2,17 +2,17 @@
 #ifndef RUN_H_
 #define RUN_H_
 
+#include "loader.h"
 #include "output_file.h"
-#include "report.h"
-#include "trace.h"
 
-/* One image on its way. */
-struct slot {
-    dvk_image image;
-    uint32_t width, height; /* what it is resized to */
-    bool done;
-    struct image_result result; /* complete when done */
-    char *attention_path, *pca_path;
+/* Passes under way at a time: while the device works on one, the outputs of the other are read, drawn and printed. */
+#define MOST_LANES 2
+
+/* A pass under way, in the slot of the session that has its number. */
+struct lane {
+    struct slot **members; /* [batch] */
+    uint32_t count;        /* 0: none is under way */
+    double submitted_ms;
 };
 
 struct run {
@@ -25,6 +25,7 @@ struct run {
     struct trace *trace; /* NULL: not asked for */
     struct trace own_trace;
     struct output_file trace_file;
+    struct output_file variants_file;
 
     struct output_file npy;
     uint64_t npy_patches; /* of the first image: all must have as many where -o holds patch tokens */
@@ -34,15 +35,20 @@ struct run {
     struct output_file *pictures; /* complete, waiting for their names */
     size_t picture_count;
 
-    struct slot *slots; /* images that are decoded or done, and not yet printed: in order */
-    int slot_count, slot_capacity;
-    int next_image; /* the next to decode */
+    struct image_identity *identities;
+    struct loader loader;
+
+    struct lane lanes[MOST_LANES];
+    uint32_t lane_count, next_lane; /* passes go round the lanes, so the next one's is the oldest */
+    double last_done_ms;            /* when the device was last known to be done with a pass */
+    float *batch_values;            /* the pixels of one batch */
 };
 
 /* Makes run->session fit a slot's size. */
 int run_prepare(struct run *run, uint32_t width, uint32_t height);
 
-/* Takes up to a batch of waiting slots of one size through the model, draws their pictures, and marks them done. */
+/* Submits a pass of waiting images of one size, or, where all are under way, ends the oldest: reads its outputs, draws
+ * its pictures and marks its images as done. */
 int run_pass(struct run *run);
 
 /* Runs the last pass once more, to tell what each operation takes: --profile and --trace. */

@@ -66,7 +66,11 @@ class CommandLine(Case):
             (["--pca", "b.png", "--attention", "b-%d.png", image, image], ["b-0.png", "twice"]),
             (["-o", "b0", "--attention", "b%d", image], ["b0", "twice"]),
             (["devices", "image.png"], ["devices", "image.png"]),
-            (["devices", "--size", "3"], ["devices", "--size"]),
+            (["devices", "--size", "3"], ["devices", "--size", "-v"]),
+            (["devices", "--deterministic"], ["devices", "--deterministic", "-v"]),
+            (["--variants", "missing", image], ["missing", "cannot be read"]),
+            (["--variants", "/dev/zero", image], ["/dev/zero", "1 MiB"]),
+            (["--save-variants", image, image], [image, "replace"]),
             (["info", "a", "b"], ["info", "2 arguments"]),
             (["info", "--batch", "2"], ["info", "--batch"]),
         ):

@@ -1,8 +1,11 @@
 #!/usr/bin/env python3
 """What is measured: `dino-vk bench`, --profile and --trace. usage: test_bench.py DINO-VK SYNTH-MODEL [PATTERN...]"""
 import json
+import os
+import random
 
 import harness
+import images
 from harness import Case, read_npy
 
 USAGE = 1
@@ -113,6 +116,58 @@ class Profile(Case):
         self.check_error(USAGE, ["replace", "a.png"], "a.png", "--trace", "a.png")
         self.check_error(USAGE, ["--plan", "--trace"], "--plan", "--trace", "t.json")
         self.check_error(5, ["nowhere"], "a.png", "--trace", "nowhere/t.json")
+
+
+class Jobs(Case):
+    """Images are decoded on threads: what comes out does not depend on how many there are."""
+
+    COUNT = 90  # more than are decoded ahead
+
+    def setUp(self):
+        super().setUp()
+        noise = random.Random(1)
+        sizes = [((40, 30), (64, 64), (33, 80))[i * i % 7 % 3] for i in range(self.COUNT)]
+        self.names = [
+            self.write(f"{i}.png", images.png(width, height, noise.randbytes(width * height * 3)))
+            for i, (width, height) in enumerate(sizes)
+        ]
+
+    def test_order(self):
+        self.need_device()
+        expected = None
+        for options in (["--jobs", "1"], ["--jobs", "7"], ["--jobs", "7", "--batch", "4"], ["--batch", "64"]):
+            with self.subTest(case=" ".join(options)):
+                lines = self.features(*self.names, "--size", "32", *options)
+                self.assertEqual([line["image"] for line in lines], self.names)
+                values = [line["values"] for line in lines]
+                expected = expected or values
+                self.assertEqual(values, expected)
+        self.assertEqual(len({tuple(value) for value in expected}), self.COUNT)
+
+    def test_first_bad_one(self):
+        """Of several damaged images the first is told, however the threads ran, and those before it are not lost."""
+        for i in (3, 4, 5, 80):
+            self.write(f"{i}.png", b"no image")
+        self.check_error(2, ["image 4 of 90", "3.png"], *self.names, "--jobs", "8")
+        for i in (3, 4, 5):
+            self.write(f"{i}.png", images.png(8, 8))
+        self.need_device()
+        result = self.run_command(*self.names, "--jobs", "8", "--size", "32", "-o", "x.npy")
+        self.assertEqual(result.code, 2)
+        self.assertIn("image 81 of 90", result.err)
+        self.assertFalse((self.folder / "x.npy").exists())
+        self.assertLessEqual(len(result.lines()), 80)
+
+    def test_pipe_does_not_hold_up_an_error(self):
+        """Nobody writes to the pipe: a thread that read it would never come back."""
+        os.mkfifo(self.folder / "pipe.png")
+        self.write("bad.png", b"no image")
+        self.check_error(2, ["image 1 of 2", "bad.png"], "bad.png", "pipe.png")
+
+    def test_bad_jobs(self):
+        for value in ("0", "65", "-1", "two"):
+            with self.subTest(case=value):
+                self.check_error(USAGE, ["--jobs", value], "0.png", "--jobs", value)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import re
 import signal
 import struct
 import subprocess
@@ -35,7 +36,7 @@ class WithoutDevice(Case):
         for option in ("--help", "-h"):
             text = self.run_good(option).out.decode()
         for option in (
-            "-m, --model -d, --device --precision --no-cache --classifier --size --resize --ignore-orientation --dino-positions --batch --tokens --top "
+            "-m, --model -d, --device --precision --no-cache --classifier --size --resize --ignore-orientation --dino-positions --batch --jobs --tokens --top "
             "-o, --output --json --attention --threshold --pca --plan --profile --trace --time -v, --verbose -h, --help --version"
         ).split():
             with self.subTest(case=option):
@@ -111,6 +112,44 @@ class Devices(Case):
         for device in harness.setup.devices:
             self.assertIn(device["name"], text)
             self.assertIn(device["uuid"], text)
+
+    def test_variants(self):
+        """What each device uses, in both forms, and that it agrees with what a run uses."""
+        lines = self.run_good("devices", "-v", "--json", "--size", "64").lines()
+        self.assertEqual(len(lines), len(harness.setup.devices))
+        shown = self.run_good("devices", "-v", "--size", "64").out.decode()
+        for line in lines:
+            if not line["usable"]:
+                continue
+            self.assertEqual((line["input_size"], line["batch"]), ([64, 64], 1))
+            self.assertRegex(line["fingerprint"], "^[0-9a-f]{16}$")
+            self.assertIn(line["fingerprint"], shown)
+            uses = [v["use"] for v in line["variants"] if v["chosen"]]
+            self.assertEqual(len(uses), len(set(uses)))
+            for kernel in ("patchify", "matmul", "layernorm", "attention"):
+                self.assertTrue(any(use.startswith(kernel + "/fp32/") for use in uses), uses)
+            for variant in line["variants"]:
+                self.assertFalse(variant["refused"] and (variant["chosen"] or variant["use"]), variant)
+            (run,) = self.features("--size", "64", "-d", str(line["index"]), self.image)
+            self.assertEqual(run["fingerprint"], line["fingerprint"])
+
+    def test_pins(self):
+        """A run's variants, saved and given back, and others in their place."""
+        (first,) = self.features("--deterministic", "--save-variants", "saved", "--json", self.image)
+        (again,) = self.features("--variants", "saved", self.image)
+        self.assertEqual((again["fingerprint"], again["values"]), (first["fingerprint"], first["values"]))
+        saved = (self.folder / "saved").read_text().splitlines()
+        self.assertTrue(all(re.fullmatch(r"\w+/fp32/[0-9x-]+ = \w+", line) for line in saved), saved)
+        (used,) = [line.split(" = ")[1] for line in saved if line.startswith("layernorm/")]
+        (other,) = {"layernorm_row", "layernorm_shared"} - {used}
+        (self.folder / "other").write_text(f"# another norm\nlayernorm/*/* = {other}\n")
+        (third,) = self.features("--variants", "other", "--save-variants", "saved", "--json", self.image)
+        self.assertNotEqual(third["fingerprint"], first["fingerprint"])
+        self.assertIn(f" = {other}\n", (self.folder / "saved").read_text())
+        for a, b in zip(first["values"], third["values"]):
+            self.assertAlmostEqual(a, b, delta=1e-3)
+        (self.folder / "bad").write_text("\nlayernorm/*/* = nothing\n")
+        self.check_error(1, ["bad", "line 2", "nothing"], "--variants", "bad", self.image)
 
     def test_choices(self):
         device = next(d for d in harness.setup.devices if d["usable"])

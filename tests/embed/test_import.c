@@ -95,6 +95,47 @@ static void test_advice(test_host *host) {
     CHECK(dvk_advise_device(&import, 0, &advice, &error) == DVK_ERROR_UNSUPPORTED);
 }
 
+/* In every params struct: a struct that was not initialised is noticed, wherever the garbage lies. */
+static void test_reserved(test_host *host) {
+    dvk_context *context = host_context(host);
+    dvk_model *model = load_model(context, MODEL), *other = NULL;
+    dvk_session *session = open_session(model, (dvk_session_params){0}), *another = NULL;
+    const dvk_import import = host_import(host);
+    dvk_context *second = NULL;
+    dvk_estimate estimate;
+    dvk_error error;
+    uint32_t count = 0;
+    static uint8_t black[3];
+    static float values[3 * 32 * 32];
+    dvk_image image = {1, 1, black, {0}};
+    for (int i = 0; i < 8; i++) {
+#define REFUSED(type, call)                                                                                            \
+    do {                                                                                                               \
+        dvk_##type params = {0};                                                                                       \
+        params.reserved[i] = UINT64_C(1) << (8 * i);                                                                   \
+        memset(&error, 0, sizeof(error));                                                                              \
+        CHECK_MESSAGE((call) == DVK_ERROR_INVALID_ARGUMENT && strstr(error.message, "dvk_" #type ".reserved"), "%s",   \
+                      error.message);                                                                                  \
+    } while (0)
+        REFUSED(context_params, dvk_context_import(&import, &params, &second, &error));
+        REFUSED(context_params, dvk_context_create(&params, &second, &error));
+        REFUSED(context_params, dvk_list_devices(&params, NULL, &count, &error));
+        REFUSED(model_params, dvk_model_load(context, &params, &other, &error));
+        REFUSED(session_params, dvk_session_create(model, &params, &another, &error));
+        REFUSED(session_params, dvk_model_estimate(model, &params, &estimate, &error));
+        REFUSED(preprocess_params, dvk_preprocess(model, &params, &image, values, NULL, &error));
+        REFUSED(image_params, dvk_image_load("nothing.png", &params, &image, &error));
+        REFUSED(image_params, dvk_image_decode("", 0, NULL, &params, &image, &error));
+        REFUSED(submit_params, dvk_session_submit(session, &params, &error));
+        REFUSED(record_params, dvk_session_record(session, &params, &error));
+#undef REFUSED
+    }
+    CHECK(!second && !other && !another);
+    dvk_session_destroy(&session);
+    dvk_model_destroy(&model);
+    dvk_context_destroy(&context);
+}
+
 static void test_version(void) {
     dvk_error error = {DVK_OK, ""};
     CHECK(dvk_check_version(DVK_VERSION_MAJOR, DVK_VERSION_MINOR, &error) == DVK_OK);
@@ -113,6 +154,7 @@ int main(void) {
     test_refusals(&host);
     test_options(&host);
     test_advice(&host);
+    test_reserved(&host);
     host_close(&host);
     CHECK(host_messages() == 0);
     return FINISH();

@@ -1,3 +1,4 @@
+#include "bare_features.h"
 #include "cases.h"
 
 #include <math.h>
@@ -50,6 +51,16 @@ static void case_destroy(test_device *device, attention_case *test) {
     array_destroy(device, &test->out);
 }
 
+/* Queries, keys and values are exact in half precision. The weights are rounded to it before they are used twice, to
+ * multiply and to be summed: each by 2^-11 of itself, and by 2^-25 where it is subnormal there, of which the weights of
+ * all tokens are at most a sum of 1 or more. Drivers' exp is allowed 3 + 2 |x| roundings, where weights that matter
+ * have |x| < 10. */
+static double half_error(const attention_case *test) {
+    if (!test->op.pipeline->variant->half_products)
+        return 0.0;
+    return 2.0 * (0x1p-11 + test->push.tokens * 0x1p-25 + 23.0 * UNIT_ROUNDOFF);
+}
+
 /* A score is a sum of head_dim products, off by at most (head_dim + 1) roundings of sum |q| |k| <= head_dim * scale. A
  * weight is exp of a difference of two scores (that doubles it, and rounding the difference adds one rounding of it),
  * divided by a sum of T such: relative error 2 (score error) + 3e-7 for exp (math.glsl) + (T + 4) roundings, and as
@@ -58,14 +69,14 @@ static void case_destroy(test_device *device, attention_case *test) {
  * for. */
 static double relative_error(const attention_case *test) {
     double score = (test->head_dim + 2) * UNIT_ROUNDOFF * test->head_dim * (double)test->scale;
-    return 2.0 * (2.0 * score + 3e-7 + (test->push.tokens + 4) * UNIT_ROUNDOFF);
+    return 2.0 * (2.0 * score + 3e-7 + (test->push.tokens + 4) * UNIT_ROUNDOFF) + half_error(test);
 }
 
 /* The same with roundings of random sign, five times over: sqrt(head_dim) of them on a typical score, which is
  * sqrt(head_dim) / 3 times scale. */
 static double typical_error(const attention_case *test) {
     double score = sqrt(test->head_dim) * UNIT_ROUNDOFF * sqrt(test->head_dim) / 3.0 * (double)test->scale;
-    return 5.0 * (2.0 * score + 2e-7 + sqrt(test->push.tokens + 4.0) * UNIT_ROUNDOFF);
+    return 5.0 * (2.0 * score + 2e-7 + sqrt(test->push.tokens + 4.0) * UNIT_ROUNDOFF) + half_error(test);
 }
 
 static void case_check(test_device *device, attention_case *test, int repeats, uint64_t *random) {
@@ -128,9 +139,11 @@ static void check_images_alone(test_device *device, const dvk_variant *variant, 
 }
 
 static void check_all(test_device *device, const dvk_variant *variant) {
-    static const uint32_t head_dims[] = {4, 16, 20, 64, 128};
+    static const uint32_t head_dims[] = {4, 16, 20, 48, 64, 128};
     uint64_t random = 2;
     for (size_t h = 0; h < sizeof(head_dims) / sizeof(head_dims[0]); h++) {
+        if (bare_needs(variant, &device->features, &device->properties.limits, head_dims[h]))
+            continue;
         const uint32_t tile = variant->tile_rows;
         const uint32_t tokens[] = {1, 2, 3, tile, tile + 1, 2 * tile - 1, 65, 3, 0, 0, 0};
         const size_t count = sizeof(tokens) / sizeof(tokens[0]);
@@ -156,8 +169,38 @@ static void check_all(test_device *device, const dvk_variant *variant) {
     check_images_alone(device, variant, &random);
 }
 
+/* exp by itself: two tokens whose scores are 0 and exactly s, and whose values are unit vectors, give the weights
+ * 1 / (1 + e^s) and e^s / (1 + e^s), to 2e-7 for each exp (math.glsl; there may be two in a weight and its sum) and
+ * four roundings. */
+static void check_weights(test_device *device, const dvk_variant *variant) {
+    enum { COUNT = 1200 };
+    attention_case test = {.push = {.tokens = 2, .heads = 1, .row_stride = 4, .queries = 2, .query_step = 2},
+                           .images = COUNT,
+                           .head_dim = 4};
+    uint64_t random = 8;
+    case_create(device, variant, &test, &random);
+    for (size_t i = 0; i < test.q.count; i++)
+        test.q.values[i] = test.k.values[i] = test.v.values[i] = 0.0f;
+    for (size_t i = 0; i < COUNT; i++) {
+        test.q.values[8 * i] = 16.0f - (float)i * 0.08f; /* 16 .. -79.92 */
+        test.k.values[8 * i + 4] = 1.0f;
+        test.v.values[8 * i] = 1.0f;
+        test.v.values[8 * i + 5] = 1.0f;
+    }
+    op_run(device, &test.op);
+    double worst = 0.0;
+    for (size_t i = 0; i < COUNT; i++) {
+        double e = exp((double)test.q.values[8 * i]);
+        worst = fmax(worst, fabs((double)test.out.values[8 * i] / (1.0 / (1.0 + e)) - 1.0));
+        worst = fmax(worst, fabs((double)test.out.values[8 * i + 1] / (e / (1.0 + e)) - 1.0));
+    }
+    CHECK_MESSAGE(worst <= 4e-7 + 4.0 * UNIT_ROUNDOFF, "%s: a weight is off by %.2g of itself", variant->name, worst);
+    case_destroy(device, &test);
+}
+
 void check_attention(test_device *device, const dvk_variant *variant) {
     check_all(device, variant);
+    check_weights(device, variant);
 }
 
 /* exp by itself: two tokens whose scores are 0 and exactly s <= 0 give the weights 1 / (1 + e^s) and e^s / (1 + e^s),

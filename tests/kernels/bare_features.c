@@ -18,6 +18,6 @@ bool bare_features(PFN_vkGetInstanceProcAddr get_instance_proc_addr, VkInstance 
 }
 
 const char *bare_needs(const dvk_variant *variant, const dvk_device_features *features,
-                       const VkPhysicalDeviceLimits *limits) {
-    return dvk_variant_needs(variant, features, limits, 0);
+                       const VkPhysicalDeviceLimits *limits, uint32_t head_dim) {
+    return dvk_variant_needs(variant, features, limits, head_dim);
 }

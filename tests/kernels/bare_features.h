@@ -13,6 +13,6 @@ bool bare_features(PFN_vkGetInstanceProcAddr get_instance_proc_addr, VkInstance 
 
 /* As dvk_variant_needs(). */
 const char *bare_needs(const dvk_variant *variant, const dvk_device_features *features,
-                       const VkPhysicalDeviceLimits *limits);
+                       const VkPhysicalDeviceLimits *limits, uint32_t head_dim);
 
 #endif

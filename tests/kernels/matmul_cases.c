@@ -227,7 +227,7 @@ static void check_activation(test_device *device, const dvk_variant *variant, dv
     } else
         test.w.values[0] = 1.0f;
     for (uint32_t r = 0; r < COUNT; r++)
-        test.a.values[4 * (size_t)r] = ((float)r - COUNT / 2) / 200.0f; /* -10 .. 10 */
+        test.a.values[4 * (size_t)r] = ((float)r - COUNT / 2) / 256.0f; /* -7.8 .. 7.8, exact in half precision */
     op_run(device, &test.op);
     double worst = 0.0;
     for (uint32_t r = 0; r < COUNT; r++) {
@@ -239,6 +239,42 @@ static void check_activation(test_device *device, const dvk_variant *variant, dv
     }
     CHECK_MESSAGE(worst <= 1.0, "%s: activation %d is off by %.2f times what it may be", variant->name, activation,
                   worst);
+    case_destroy(device, &test);
+}
+
+/* Half precision means rounded to nearest, ties to even, and not cut off, which is twice as far away and always to the
+ * same side. Again one weight is 1 and the others 0. */
+static void check_rounding(test_device *device, const dvk_variant *variant) {
+    enum { COUNT = 4000 };
+    matmul_case test = {.push = {.rows = COUNT,
+                                 .columns = 4,
+                                 .depth = 4,
+                                 .a_stride = 4,
+                                 .w_stride = 64,
+                                 .out_stride = 4,
+                                 .plane_columns = 4,
+                                 .table_rows = 1}};
+    uint64_t random = 8;
+    case_create(device, variant, &test, &random);
+    memset(test.w.values, 0, test.w.count * sizeof(float));
+    *(uint16_t *)test.w.values = half_from(1.0f);
+    for (uint32_t r = 0; r < COUNT; r++) {
+        /* 2^-10 .. 2^15, every second one exactly between two halves */
+        float mantissa = 1.0f + ((float)random_below(&random, 1024) + 0.5f) / 1024.0f;
+        if (r % 2)
+            mantissa += (float)random_below(&random, 1024) * 0x1p-21f;
+        test.a.values[4 * (size_t)r] = ldexpf(r % 4 < 2 ? mantissa : -mantissa, (int)random_below(&random, 26) - 10);
+    }
+    op_run(device, &test.op);
+    uint32_t wrong = 0;
+    for (uint32_t r = 0; r < COUNT; r++) {
+        const float x = test.a.values[4 * (size_t)r];
+        int exponent;
+        (void)frexpf(x, &exponent);
+        wrong += test.out.values[4 * (size_t)r] != ldexpf(rintf(ldexpf(x, 11 - exponent)), exponent - 11);
+    }
+    CHECK_MESSAGE(wrong == 0, "%s: %u of %u factors are not rounded to the nearest half", variant->name, wrong,
+                  (uint32_t)COUNT);
     case_destroy(device, &test);
 }
 
@@ -268,4 +304,6 @@ void check_matmul(test_device *device, const dvk_variant *variant) {
     check_activation(device, variant, DVK_ACTIVATION_GELU);
     check_activation(device, variant, DVK_ACTIVATION_GELU_TANH);
     check_activation(device, variant, DVK_ACTIVATION_TANH);
+    if (variant->half_products)
+        check_rounding(device, variant);
 }

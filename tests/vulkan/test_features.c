@@ -1,8 +1,7 @@
 /* Which variants a device's features admit, and with which workgroups; on devices that exist only here. And that the
  * library turns on what it uses, and leaves off what it is told to. */
-#include "context.h"
+#include "choice.h"
 #include "device.h"
-#include "pipeline.h"
 
 static void check_needs(const dvk_variant *what, const dvk_device_features *features,
                         const VkPhysicalDeviceLimits *limits, const char *expected) {
@@ -103,8 +102,9 @@ static void test_real_device(void) {
     CHECK(context->features.bits == 0);
     CHECK(context->features.subgroup_size > 0);
     for (uint32_t kernel = 0; kernel < DVK_KERNEL_COUNT; kernel++) {
+        const dvk_use use = {(dvk_kernel)kernel, DVK_WEIGHT_FP16, {64, 64, 64}};
         const dvk_variant *chosen;
-        CHECK(dvk_variant_choose(context, (dvk_kernel)kernel, DVK_WEIGHT_FP16, 64, &chosen, &error) == DVK_OK);
+        CHECK(dvk_variant_choose(context, &use, &chosen, &error) == DVK_OK);
         CHECK(chosen->features == 0);
     }
     dvk_context_destroy(&context);

@@ -1,0 +1,15 @@
+/* No pipeline computes features before it has given a known answer on this very device and driver. */
+#ifndef DVK_KNOWN_ANSWER_H_
+#define DVK_KNOWN_ANSWER_H_
+
+#include "choice.h"
+
+enum { DVK_PROOF_REPEATS = 8 };
+
+/* Compiles the pipeline and lets it solve a small problem `repeats` times: the answer must be right and the same to the
+ * bit each time. The verdict is noted, so that the next call for the pipeline is free; *right may be NULL. A wrong
+ * answer, or a pipeline that the driver refuses to make, is no failure; a lost device or lack of memory is. */
+dvk_result dvk_prove(dvk_context *context, const dvk_variant *variant, dvk_specialisation specialisation,
+                     uint32_t repeats, bool *right, dvk_error *error);
+
+#endif

@@ -1,0 +1,413 @@
+/* How variants are chosen: what is wrong, unsteady, slow or will not compile is not used, whatever stands first in the
+ * table; pins and the deterministic order are honoured; and what is chosen gives the features that the others give. */
+#include "choice.h"
+#include "device.h"
+#include "known_answer.h"
+#include "session.h"
+#include "synth.h"
+
+#include <math.h>
+
+#define MODEL "tuning-vit-tiny"
+#define CACHE "tuning-cache"
+
+enum { SIZE = 64, PIXELS = 3 * SIZE * SIZE, MAX_TABLE = 256 };
+
+static float pixels[PIXELS];
+
+static void fill_pixels(void) {
+    uint32_t state = 1;
+    for (size_t i = 0; i < PIXELS; i++) {
+        state = state * 1664525u + 1013904223u;
+        pixels[i] = (float)(state >> 8) / 8388608.0f * 2.0f - 2.0f;
+    }
+}
+
+/* ------------------------------------------------------------------------------------------- planted variants */
+
+static dvk_variant table[MAX_TABLE];
+static size_t table_count;
+
+/* The table of the build behind `planted`, which come first and are meant for the device. */
+static void plant(dvk_context *context, const dvk_variant *planted, size_t count) {
+    REQUIRE(count + dvk_variant_count <= MAX_TABLE);
+    memcpy(table, planted, count * sizeof(*planted));
+    memcpy(table + count, dvk_variants, dvk_variant_count * sizeof(*table));
+    table_count = count + dvk_variant_count;
+    for (size_t i = 0; i < count; i++)
+        table[i].device_class = context->device_class;
+    context->choices->table = table;
+    context->choices->table_count = table_count;
+}
+
+/* The one that an untuned context takes. */
+static dvk_variant first_of(const dvk_context *context, dvk_kernel kernel) {
+    const dvk_use use = {kernel, DVK_WEIGHT_FP32, {64, 64, 64}};
+    const dvk_variant *variant = NULL;
+    dvk_error error;
+    REQUIRE(dvk_variant_choose(context, &use, &variant, &error) == DVK_OK);
+    return *variant;
+}
+
+/* A copy of the SPIR-V in which one floating-point addition, the `which`-th from the end, has become a subtraction. */
+static void plant_error(dvk_variant *variant, unsigned which) {
+    enum { OP_FADD = 129, OP_FSUB = 131, HEADER_WORDS = 5 };
+    static uint32_t code[1 << 16];
+    size_t words = variant->spirv_bytes / 4, additions[4096], count = 0;
+    REQUIRE(words <= sizeof(code) / sizeof(code[0]));
+    memcpy(code, variant->spirv, variant->spirv_bytes);
+    for (size_t at = HEADER_WORDS; at < words; at += code[at] >> 16)
+        if ((code[at] & 0xffff) == OP_FADD && count < 4096)
+            additions[count++] = at;
+    REQUIRE(count > which);
+    size_t at = additions[count - 1 - which];
+    code[at] = (code[at] & 0xffff0000) | OP_FSUB;
+    variant->spirv = code;
+    variant->name = "planted_wrong";
+}
+
+/* Entry points of the context that stand between it and its driver. */
+static PFN_vkCreateComputePipelines create_pipelines;
+static PFN_vkCmdBindPipeline bind_pipeline;
+static PFN_vkCmdDispatch dispatch;
+static const dvk_context *hooked;
+static bool planted_bound;
+static unsigned dispatches;
+
+static VKAPI_ATTR VkResult VKAPI_CALL fail_to_create(VkDevice device, VkPipelineCache cache, uint32_t count,
+                                                     const VkComputePipelineCreateInfo *infos,
+                                                     const VkAllocationCallbacks *allocator, VkPipeline *pipelines) {
+    /* The planted variant is the only one with this many specialisation constants. */
+    if (infos->stage.pSpecializationInfo->mapEntryCount == 1 + DVK_CONSTANT_VARIANT_COUNT + 2)
+        return VK_ERROR_UNKNOWN;
+    return create_pipelines(device, cache, count, infos, allocator, pipelines);
+}
+
+static VKAPI_ATTR void VKAPI_CALL note_pipeline(VkCommandBuffer commands, VkPipelineBindPoint point,
+                                                VkPipeline pipeline) {
+    planted_bound = false;
+    for (const dvk_pipeline *one = hooked->pipelines; one; one = one->next)
+        planted_bound |= one->handle == pipeline && strncmp(one->variant->name, "planted", 7) == 0;
+    bind_pipeline(commands, point, pipeline);
+}
+
+/* Loses every fifth dispatch of a planted variant. */
+static VKAPI_ATTR void VKAPI_CALL lose_some(VkCommandBuffer commands, uint32_t x, uint32_t y, uint32_t z) {
+    if (!planted_bound || ++dispatches % 5)
+        dispatch(commands, x, y, z);
+}
+
+/* ------------------------------------------------------------------------------------------------ sessions */
+
+static dvk_context *open_context(dvk_tuning tuning, const char *variants, const char *cache) {
+    dvk_context *context = NULL;
+    dvk_error error;
+    const dvk_context_params params = {
+        .device = getenv("DVK_TEST_DEVICE"), .tuning = tuning, .variants = variants, .cache_dir = cache};
+    dvk_result result = dvk_context_create(&params, &context, &error);
+    if (result == DVK_ERROR_NO_VULKAN)
+        SKIP("%s", error.message);
+    if (result != DVK_OK)
+        printf("dvk_context_create: %s\n", error.message);
+    REQUIRE(result == DVK_OK);
+    context->choices->least_flops = 0;
+    context->choices->budget_ms = 1e6; /* what is measured must not depend on what else the machine does */
+    return context;
+}
+
+typedef struct outcome {
+    dvk_result result;
+    dvk_error error;
+    char variants[2048];
+    dvk_session_info info;
+    float cls[64];
+} outcome;
+
+static outcome run(dvk_context *context) {
+    outcome end = {0};
+    dvk_model *model = NULL;
+    dvk_session *session = NULL;
+    REQUIRE(dvk_model_load(context, &(dvk_model_params){.path = MODEL}, &model, NULL) == DVK_OK);
+    const dvk_session_params params = {.width = SIZE, .height = SIZE};
+    end.result = dvk_session_create(model, &params, &session, &end.error);
+    if (end.result == DVK_OK) {
+        dvk_session_print_variants(session, end.variants, sizeof(end.variants));
+        end.info = *dvk_session_get_info(session);
+        CHECK(dvk_session_run(session, pixels, 1, NULL) == DVK_OK);
+        CHECK(dvk_session_read(session, DVK_OUTPUT_CLS, 0, end.cls, 64, NULL) == DVK_OK);
+        dvk_session_destroy(&session);
+    }
+    dvk_model_destroy(&model);
+    return end;
+}
+
+static bool listed(const dvk_context *context, const char *variant, bool chosen, const char *refused) {
+    static dvk_variant_info infos[1024];
+    uint32_t count = 1024;
+    REQUIRE(dvk_context_variants(context, infos, &count, NULL) == DVK_OK && count <= 1024);
+    for (uint32_t i = 0; i < count; i++)
+        if (strcmp(infos[i].variant, variant) == 0 && infos[i].chosen == chosen &&
+            strncmp(infos[i].refused, refused, strlen(refused)) == 0 && (*refused || !infos[i].refused[0]))
+            return true;
+    return false;
+}
+
+/* Both are within the bounds of accuracy.md of the truth, 1e-4 of the features' size; twice that between them. */
+static void check_close(const outcome *a, const outcome *b) {
+    double error = 0.0, size = 0.0;
+    for (size_t i = 0; i < 64; i++) {
+        error += pow((double)a->cls[i] - (double)b->cls[i], 2.0);
+        size += pow((double)a->cls[i], 2.0);
+    }
+    CHECK_MESSAGE(sqrt(error / size) <= 2e-4, "features differ by %.2g of their size", sqrt(error / size));
+}
+
+/* ---------------------------------------------------------------------------------------------- the tests */
+
+/* Every variant that the device runs, with specialisation constants of every kind. */
+static void test_all_are_right(void) {
+    static const dvk_specialisation epilogues[] = {
+        {.activation = DVK_ACTIVATION_GELU, .residual = DVK_RESIDUAL_NONE},
+        {.activation = DVK_ACTIVATION_NONE, .residual = DVK_RESIDUAL_TABLE},
+        {.activation = DVK_ACTIVATION_SILU, .residual = DVK_RESIDUAL_MULTIPLY}};
+    dvk_context *context = test_open_context(NULL);
+    char why[DVK_REFUSAL];
+    for (size_t i = 0; i < dvk_variant_count; i++) {
+        const dvk_variant *variant = &dvk_variants[i];
+        const dvk_specialisation heads[] = {{.head_dim = 20}, {.head_dim = variant->max_head_dim}}, plain = {0};
+        const dvk_specialisation *how = variant->kernel == DVK_KERNEL_MATMUL ? epilogues
+                                        : variant->max_head_dim              ? heads
+                                                                             : &plain;
+        const size_t count = variant->kernel == DVK_KERNEL_MATMUL ? 3 : variant->max_head_dim ? 2 : 1;
+        for (size_t j = 0; j < count; j++) {
+            const dvk_use use = {variant->kernel, variant->weight, {64, 64, how[j].head_dim}};
+            bool right = false;
+            if (dvk_variant_refusal(context, variant, &use, why)) {
+                printf("%s: not run, %s\n", variant->name, why);
+                continue;
+            }
+            CHECK_OK(dvk_prove(context, variant, how[j], 2, &right, &error_));
+            const dvk_verdict *verdict = dvk_choices_find_verdict(context->choices, variant, how[j]);
+            CHECK_MESSAGE(right, "%s: %s", variant->name, verdict ? verdict->wrong : "no verdict");
+        }
+    }
+    test_close_context(&context);
+}
+
+/* One addition of a product's last ones: if it is not noticed, then because no session of this model comes by it. */
+static void test_wrong_is_refused(void) {
+    outcome good = {0};
+    int noticed = 0;
+    for (unsigned which = 0; which < 4; which++) {
+        dvk_context *context = open_context(DVK_TUNING_OFF, NULL, NULL);
+        if (!which)
+            good = run(context);
+        dvk_variant wrong = first_of(context, DVK_KERNEL_MATMUL);
+        plant_error(&wrong, which);
+        plant(context, &wrong, 1);
+        outcome end = run(context);
+        CHECK_MESSAGE(end.result == DVK_OK, "%s", end.error.message);
+        CHECK(memcmp(end.cls, good.cls, sizeof(good.cls)) == 0);
+        if (!strstr(end.variants, "planted")) {
+            CHECK(listed(context, "planted_wrong", false, "value "));
+            noticed++;
+        }
+        dvk_context_destroy(&context);
+    }
+    CHECK_MESSAGE(noticed >= 2, "%d of 4 planted errors were noticed", noticed);
+}
+
+/* A table in which nothing is right gives no features. */
+static void test_nothing_right(void) {
+    dvk_context *context = open_context(DVK_TUNING_OFF, NULL, NULL);
+    dvk_variant wrong = first_of(context, DVK_KERNEL_MATMUL);
+    plant_error(&wrong, 0);
+    plant(context, &wrong, 1);
+    for (size_t i = 1; i < table_count; i++)
+        if (table[i].kernel == DVK_KERNEL_MATMUL)
+            table[i].features = 1u << 31; /* which no device has */
+    outcome end = run(context);
+    CHECK(end.result == DVK_ERROR_UNSUPPORTED);
+    CHECK_MESSAGE(strstr(end.error.message, "planted_wrong: value "), "%s", end.error.message);
+    dvk_context_destroy(&context);
+}
+
+static void test_uncompilable_is_refused(void) {
+    dvk_context *context = open_context(DVK_TUNING_OFF, NULL, NULL);
+    dvk_variant planted = first_of(context, DVK_KERNEL_MATMUL);
+    planted.name = "planted_uncompilable";
+    planted.constant_count = DVK_CONSTANT_VARIANT_COUNT;
+    plant(context, &planted, 1);
+    create_pipelines = context->vk.vkCreateComputePipelines;
+    context->vk.vkCreateComputePipelines = fail_to_create;
+    outcome end = run(context);
+    CHECK_MESSAGE(end.result == DVK_OK, "%s", end.error.message);
+    CHECK(!strstr(end.variants, "planted"));
+    CHECK(listed(context, "planted_uncompilable", false, "it does not compile"));
+    dvk_context_destroy(&context);
+}
+
+static void test_unsteady_is_refused(void) {
+    dvk_context *context = open_context(DVK_TUNING_OFF, NULL, NULL);
+    dvk_variant planted = first_of(context, DVK_KERNEL_MATMUL);
+    planted.name = "planted_unsteady";
+    plant(context, &planted, 1);
+    hooked = context;
+    dispatches = 0;
+    bind_pipeline = context->vk.vkCmdBindPipeline;
+    dispatch = context->vk.vkCmdDispatch;
+    context->vk.vkCmdBindPipeline = note_pipeline;
+    context->vk.vkCmdDispatch = lose_some;
+    outcome end = run(context);
+    CHECK_MESSAGE(end.result == DVK_OK, "%s", end.error.message);
+    CHECK(!strstr(end.variants, "planted"));
+    CHECK(listed(context, "planted_unsteady", false, "run 5 of 8 gave other bits"));
+    dvk_context_destroy(&context);
+}
+
+/* A variant that does everything eight times over comes first in the table: it is taken without tuning, and not with.
+ */
+static PFN_vkCmdDispatch plain_dispatch;
+
+static VKAPI_ATTR void VKAPI_CALL repeat(VkCommandBuffer commands, uint32_t x, uint32_t y, uint32_t z) {
+    for (int i = 0; i < (planted_bound ? 8 : 1); i++)
+        plain_dispatch(commands, x, y, z);
+}
+
+static void test_slow_is_not_chosen(void) {
+    outcome ends[2];
+    for (int tuned = 0; tuned < 2; tuned++) {
+        dvk_context *context = open_context(tuned ? DVK_TUNING_ON : DVK_TUNING_OFF, NULL, NULL);
+        dvk_variant planted = first_of(context, DVK_KERNEL_ATTENTION);
+        planted.name = "planted_slow";
+        plant(context, &planted, 1);
+        hooked = context;
+        bind_pipeline = context->vk.vkCmdBindPipeline;
+        plain_dispatch = context->vk.vkCmdDispatch;
+        context->vk.vkCmdBindPipeline = note_pipeline;
+        context->vk.vkCmdDispatch = repeat;
+        ends[tuned] = run(context);
+        CHECK_MESSAGE(ends[tuned].result == DVK_OK, "%s", ends[tuned].error.message);
+        CHECK((strstr(ends[tuned].variants, "planted_slow") != NULL) == !tuned);
+        CHECK(listed(context, "planted_slow", !tuned, ""));
+        dvk_context_destroy(&context);
+    }
+    CHECK(strcmp(ends[0].info.fingerprint, ends[1].info.fingerprint) != 0);
+    check_close(&ends[0], &ends[1]);
+}
+
+/* Untuned twice, and pinned to what was tuned: the same fingerprint and the same bits. */
+static void test_pins(void) {
+    dvk_context *context = open_context(DVK_TUNING_OFF, NULL, NULL);
+    const outcome first = run(context), again = run(context);
+    dvk_context_destroy(&context);
+    CHECK(strlen(first.info.fingerprint) == 16);
+    CHECK(strcmp(first.info.fingerprint, again.info.fingerprint) == 0);
+    CHECK(memcmp(first.cls, again.cls, sizeof(first.cls)) == 0);
+
+    context = open_context(DVK_TUNING_ON, NULL, NULL);
+    const outcome tuned = run(context);
+    dvk_context_destroy(&context);
+    check_close(&first, &tuned);
+    context = open_context(DVK_TUNING_DEFAULT, tuned.variants, NULL);
+    const outcome pinned = run(context);
+    dvk_context_destroy(&context);
+    CHECK(strcmp(pinned.variants, tuned.variants) == 0);
+    CHECK(strcmp(pinned.info.fingerprint, tuned.info.fingerprint) == 0);
+    CHECK(memcmp(pinned.cls, tuned.cls, sizeof(tuned.cls)) == 0);
+
+    /* Another one, by a pattern that an earlier line contradicts. */
+    context = open_context(DVK_TUNING_OFF,
+                           "layernorm/*/* = layernorm_row\n\n  # why\nlayernorm/fp32/*=layernorm_shared # x\r\n", NULL);
+    const outcome other = run(context);
+    dvk_context_destroy(&context);
+    CHECK_MESSAGE(strstr(other.variants, "layernorm_shared") && !strstr(other.variants, "layernorm_row"), "%s",
+                  other.variants);
+    check_close(&first, &other);
+}
+
+static void test_bad_pins(void) {
+    static const struct {
+        const char *text, *expected;
+    } cases[] = {
+        {"layernorm/*/*", "line 1"},
+        {"layernorm/* = layernorm_row", "line 1"},
+        {"\nlayernorm/*/* = ", "line 2"},
+        {"layernorm/*/* = layernorm_row layernorm_row", "line 1"},
+        {"nothing/*/* = layernorm_row", "no kernel nothing"},
+        {"layernorm/fp64/* = layernorm_row", "weights fp64"},
+        {"# all well\nlayernorm/*/* = layernorm_best",
+         "line 2 of the pinned variants: this build has no variant layernorm_best"},
+        {"matmul/*/* = layernorm_row", "is a variant of layernorm"},
+        {"matmul/fp16/* = matmul_tiled_fp32", "is a variant of matmul/fp32"},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        dvk_context *context = NULL;
+        dvk_error error = {0};
+        const dvk_context_params params = {.device = getenv("DVK_TEST_DEVICE"), .variants = cases[i].text};
+        CHECK(dvk_context_create(&params, &context, &error) == DVK_ERROR_INVALID_ARGUMENT);
+        CHECK_MESSAGE(strstr(error.message, cases[i].expected), "%s: %s", cases[i].text, error.message);
+        CHECK(context == NULL);
+    }
+    dvk_context *context = NULL;
+    const dvk_context_params params = {.tuning = (dvk_tuning)3};
+    CHECK(dvk_context_create(&params, &context, NULL) == DVK_ERROR_INVALID_ARGUMENT);
+
+    /* A pin is an order: what cannot follow it fails. */
+    context = open_context(DVK_TUNING_OFF, "layernorm/*/* = layernorm_row", NULL);
+    const dvk_variant *row = NULL;
+    for (size_t i = 0; i < dvk_variant_count; i++)
+        if (strcmp(dvk_variants[i].name, "layernorm_row") == 0)
+            row = &dvk_variants[i];
+    REQUIRE(row != NULL);
+    const dvk_verdict wrong = {.variant = (uint32_t)(row - dvk_variants), .wrong = "said the test"};
+    REQUIRE(dvk_choices_add_verdict(context, &wrong, NULL) == DVK_OK);
+    outcome end = run(context);
+    CHECK(end.result == DVK_ERROR_UNSUPPORTED);
+    CHECK_MESSAGE(strstr(end.error.message, "layernorm_row is pinned for layernorm/fp32/") &&
+                      strstr(end.error.message, "said the test"),
+                  "%s", end.error.message);
+    dvk_context_destroy(&context);
+}
+
+/* What one context learned, the next one knows. */
+static void test_memory(void) {
+    char path[600];
+    dvk_context *context = open_context(DVK_TUNING_DEFAULT, NULL, CACHE);
+    remove(context->cache_path);
+    dvk_context_destroy(&context);
+
+    context = open_context(DVK_TUNING_DEFAULT, NULL, CACHE);
+    CHECK(context->choices->verdict_count == 0 && context->choices->measure);
+    const outcome first = run(context);
+    const size_t verdicts = context->choices->verdict_count, measurements = context->choices->measurement_count;
+    CHECK(verdicts > 4);
+    dvk_context_destroy(&context);
+
+    context = open_context(DVK_TUNING_DEFAULT, NULL, CACHE);
+    snprintf(path, sizeof(path), "%s", context->cache_path);
+    CHECK(context->choices->verdict_count == verdicts);
+    CHECK(context->choices->measurement_count == measurements);
+    const outcome second = run(context);
+    CHECK(context->choices->verdict_count == verdicts && !context->choices->changed);
+    CHECK(context->choices->measured_ms == 0.0);
+    CHECK(strcmp(first.info.fingerprint, second.info.fingerprint) == 0);
+    CHECK(memcmp(first.cls, second.cls, sizeof(first.cls)) == 0);
+    dvk_context_destroy(&context);
+    remove(path);
+}
+
+int main(void) {
+    fill_pixels();
+    REQUIRE(synth_write_model("vit-tiny", MODEL, NULL));
+    test_all_are_right();
+    test_wrong_is_refused();
+    test_nothing_right();
+    test_uncompilable_is_refused();
+    test_unsteady_is_refused();
+    test_slow_is_not_chosen();
+    test_pins();
+    test_bad_pins();
+    test_memory();
+    return FINISH();
+}
