@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Draws a run's log, smoothed over the dots: curves.py RUN/log.tsv FILE.png"""
+"""Draws a run's log, smoothed over the dots: curves.py RUN/log.jsonl FILE.png"""
 import json
 import sys
 

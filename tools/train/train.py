@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Trains the network: train.py --pool POOL --out RUN [options]
 
-RUN gets checkpoint.pt (every --save seconds, and at the end), log.tsv, and model.pt, the network alone. Started again with
+RUN gets checkpoint.pt (every --save seconds, and at the end), log.jsonl, and model.pt, the network alone. Started again with
 the same options it goes on where the checkpoint was written, with the same images and, on the same machine with the same
 number of threads, the same digits. The schedule is a warm-up, a long stretch at the full rate, and a decay to zero over
 --decay steps, with larger images. The decay begins at step --steps, or when a file RUN/decay appears; where it began is
@@ -126,7 +126,7 @@ def work(rank: int, args: argparse.Namespace, pool: compose.Pool, task: torch.nn
 
     def log(row: dict) -> None:
         if rank == 0:
-            with open(args.out / "log.tsv", "a", encoding="utf-8") as file:
+            with open(args.out / "log.jsonl", "a", encoding="utf-8") as file:
                 print(json.dumps(row), file=file)
 
     def save() -> None:
@@ -135,7 +135,7 @@ def work(rank: int, args: argparse.Namespace, pool: compose.Pool, task: torch.nn
         checkpoint.with_suffix(".new").replace(checkpoint)
         torch.save(task.best().state_dict(), args.out / "model.pt")
 
-    log({k: str(v) for k, v in vars(args).items()})
+    log({key: value for key, value in vars(args).items() if key not in ("pool", "out")})
     cast = (lambda: torch.autocast("cpu", dtype=torch.bfloat16)) if args.precision == "bf16" else contextlib.nullcontext
     saved = time.monotonic()
     while True:
