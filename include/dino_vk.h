@@ -519,6 +519,44 @@ typedef struct dvk_source_desc {
     dvk_resize_order order; /* as in dvk_preprocess_params */
 } dvk_source_desc;
 
+/* Where a pass leaves something on the device, for shaders of the host's, without host memory in between. A target has
+ * the outputs that it needs computed; dvk_session_params.outputs says only what can be read back, too.
+ *
+ * Pictures are one value a patch (attention) or three (PCA), brought to 0..1 and scaled to the image's size. They are
+ * numbers, not colours: a view in an sRGB format must not write them, and in rgba8 they are what a display would be
+ * given. Alpha is 1. Writes to images need no optional feature: formats are those that every device stores to. */
+typedef enum dvk_target_kind {
+    DVK_TARGET_BUFFER = 1,    /* `output` of all images as floats, dense: [batch][..]; to a VkBuffer */
+    DVK_TARGET_ATTENTION = 2, /* the CLS token's attention of the last layer to each patch, least 0, largest 1: the same
+                                 in red, green and blue */
+    DVK_TARGET_PCA = 3,       /* red, green, blue: the patch tokens in a basis; 1st percentile 0, 99th 1 */
+    DVK_TARGET_FEATURES = 4   /* the patch tokens themselves as a 2D array image of grid_width x grid_height texels and
+                                 D / 4 layers: texel (x, y) of layer l has columns 4 l .. 4 l + 3 of patch (x, y), so
+                                 that a sampler interpolates between patches and never between columns */
+} dvk_target_kind;
+
+typedef enum dvk_target_filter {
+    DVK_TARGET_NEAREST = 0, /* a block a patch */
+    DVK_TARGET_BILINEAR = 1 /* between the patches' centres */
+} dvk_target_filter;
+
+typedef struct dvk_target_desc {
+    dvk_target_kind kind;
+    uint32_t image;    /* which of the batch; not BUFFER, which has all */
+    dvk_output output; /* BUFFER */
+    /* Images: the VkFormat of the view. ATTENTION: R8G8B8A8_UNORM, R16G16B16A16_SFLOAT, R32G32B32A32_SFLOAT or
+     * R32_SFLOAT; PCA: the first three; FEATURES: R16G16B16A16_SFLOAT or R32G32B32A32_SFLOAT. */
+    uint32_t format;
+    uint32_t width, height; /* ATTENTION, PCA: texels of the image; both 0: grid_width x grid_height */
+    dvk_target_filter filter;
+    uint32_t head; /* ATTENTION: 0: the mean of all heads; n: head n - 1 */
+    /* PCA: the mean [D] and three directions [3][D] of the host's, as tools that look at many pictures make them; used
+     * only during the call. A basis that stays gives colours that stay from frame to frame. */
+    const float *mean, *basis;
+} dvk_target_desc;
+
+enum { DVK_MAX_TARGETS = 8 };
+
 typedef struct dvk_session dvk_session;
 
 /* For dvk_session_create() and dvk_model_estimate(). */
@@ -533,7 +571,9 @@ typedef struct dvk_session_params {
      * (new size + 0.1) / (old size), which shifts the table by up to a twentieth of a cell at 480x480. Affects models
      * whose positions are resized by plain bicubic, at sizes other than their own. */
     bool dino_scale_factor;
-    const dvk_source_desc *source; /* of every image of the batch; copied. NULL: pixel values come from the host */
+    const dvk_source_desc *source;  /* of every image of the batch; copied. NULL: pixel values come from the host */
+    const dvk_target_desc *targets; /* [target_count]; copied */
+    uint32_t target_count;          /* at most DVK_MAX_TARGETS */
     /* A pass is submitted in parts that are believed to take no longer than this, so that no watchdog ends it and the
      * device's other users get their turns. 0: 200 ms on GPUs, one part on software drivers, which have no watchdog.
      * UINT32_MAX: one part. The parts' bits are those of the whole. */
@@ -610,15 +650,32 @@ typedef struct dvk_source_binding {
     uint64_t offset; /* of the picture's first byte; a multiple of minStorageBufferOffsetAlignment, as 256 always is */
 } dvk_source_binding;
 
+/* Where a target goes. The same until the passes that write it are done. */
+typedef struct dvk_target_binding {
+    uint64_t buffer; /* BUFFER: VkBuffer, with VK_BUFFER_USAGE_STORAGE_BUFFER_BIT */
+    uint64_t offset; /* of the first float; a multiple of minStorageBufferOffsetAlignment, as 256 always is */
+    uint64_t
+        view; /* else: VkImageView of type 2D, for FEATURES 2D_ARRAY, of an image with VK_IMAGE_USAGE_STORAGE_BIT */
+    /* Who sees to the layouts. 0: the host, which gives the image in VK_IMAGE_LAYOUT_GENERAL and finds it so; the
+     * writes are in stage COMPUTE_SHADER, access SHADER_WRITE. The VkImage (all of its layers, level 0, colour): the
+     * pass takes it from whatever layout, its contents are lost, and leaves it in `final_layout`, visible to all that
+     * follows on the queue. */
+    uint64_t image;
+    uint32_t final_layout; /* VkImageLayout, as SHADER_READ_ONLY_OPTIMAL; 0: GENERAL */
+} dvk_target_binding;
+
 typedef struct dvk_bindings {
     const dvk_source_binding *sources; /* [source_count]: of image 0, 1, ... of the batch */
     uint32_t source_count;             /* 1..batch; the images beyond it repeat the last, and do not count */
+    const dvk_target_binding *targets; /* [target_count], in the order of dvk_session_params */
+    uint32_t target_count;             /* all of them */
 } dvk_bindings;
 
-/* Says which pictures the passes of a slot read from now on, by writing descriptors: nothing is copied, no command is
- * submitted, nothing is allocated. Every slot of a session with a source has to be bound before its first pass, and may
- * be bound again whenever it has no pass under way; the host's command buffers that hold the slot's ops are invalid
- * then and have to be recorded anew. With in_flight slots taken in turn, each frame may bind a picture of its own.
+/* Says which pictures the passes of a slot read and write from now on, by writing descriptors: nothing is copied, no
+ * command is submitted, nothing is allocated. Every slot of a session with a source or targets has to be bound before
+ * its first pass, and may be bound again whenever it has no pass under way; the host's command buffers that hold the
+ * slot's ops are invalid then and have to be recorded anew. With in_flight slots taken in turn, each frame may bind a
+ * picture of its own.
  *
  * Before the pass, what wrote the picture must have been made visible to compute shaders (stage COMPUTE_SHADER, access
  * SHADER_READ), in the stated layout and owned by the context's queue family. The pass does not write it and leaves it

@@ -23,6 +23,12 @@ static void write_binding(const dvk_session *session, const dvk_bindings *host, 
         buffer.buffer = session->model->weights.blocks[binding->buffer - DVK_PLAN_WEIGHTS].handle;
     } else if (!dvk_plan_is_external(binding->buffer)) {
         buffer.buffer = session->buffers[binding->buffer].handle;
+    } else if (binding->buffer >= DVK_PLAN_TARGET) {
+        const dvk_target_binding *target = &host->targets[binding->buffer - DVK_PLAN_TARGET];
+        image.imageView = (VkImageView)target->view;
+        image.imageLayout = VK_IMAGE_LAYOUT_GENERAL;
+        buffer.buffer = (VkBuffer)target->buffer;
+        buffer.offset += target->offset;
     } else {
         uint32_t number = binding->buffer - DVK_PLAN_SOURCE;
         if (number >= host->source_count)
@@ -124,8 +130,10 @@ dvk_result dvk_descriptors_create(dvk_session *session, dvk_error *error) {
 
 dvk_recorder dvk_slot_recorder(const dvk_session *session, const dvk_slot *slot) {
     dvk_recorder recorder = session->recorder;
-    if (slot->sets)
+    if (slot->sets) {
         recorder.sets = slot->sets;
+        recorder.layouts = slot->layouts;
+    }
     return recorder;
 }
 
@@ -159,6 +167,28 @@ static dvk_result check_source(const dvk_session *session, const dvk_source_bind
     return DVK_OK;
 }
 
+static dvk_result check_target(const dvk_session *session, const dvk_target_binding *target, uint32_t index,
+                               dvk_error *error) {
+    const uint64_t alignment = session->model->context->limits.minStorageBufferOffsetAlignment;
+    if (session->plan.targets[index].desc.kind != DVK_TARGET_BUFFER) {
+        if (!target->view)
+            return dvk_fail(error, DVK_ERROR_INVALID_ARGUMENT, "dvk_session_bind: target %u has no view", index);
+        if (target->final_layout && !target->image)
+            return dvk_fail(error, DVK_ERROR_INVALID_ARGUMENT,
+                            "dvk_session_bind: target %u has a final_layout, for which its image is needed, too",
+                            index);
+        return DVK_OK;
+    }
+    if (!target->buffer)
+        return dvk_fail(error, DVK_ERROR_INVALID_ARGUMENT, "dvk_session_bind: target %u has no buffer", index);
+    if (target->offset % alignment)
+        return dvk_fail(error, DVK_ERROR_INVALID_ARGUMENT,
+                        "dvk_session_bind: target %u begins at byte %llu, which must be a multiple of the device's "
+                        "minStorageBufferOffsetAlignment, %llu",
+                        index, (unsigned long long)target->offset, (unsigned long long)alignment);
+    return DVK_OK;
+}
+
 static dvk_result check(const dvk_session *session, const dvk_bindings *bindings, dvk_error *error) {
     const dvk_plan *plan = &session->plan;
     const uint32_t most = plan->source.table ? plan->batch : 0;
@@ -167,9 +197,14 @@ static dvk_result check(const dvk_session *session, const dvk_bindings *bindings
         return dvk_fail(error, DVK_ERROR_INVALID_ARGUMENT,
                         "dvk_session_bind: %u sources, and the session takes %u to %u", bindings->source_count,
                         most ? 1 : 0, most);
+    if (bindings->target_count != plan->target_count || (bindings->target_count && !bindings->targets))
+        return dvk_fail(error, DVK_ERROR_INVALID_ARGUMENT, "dvk_session_bind: %u targets, and the session has %u",
+                        bindings->target_count, plan->target_count);
     dvk_result status = DVK_OK;
     for (uint32_t i = 0; i < bindings->source_count && status == DVK_OK; i++)
         status = check_source(session, &bindings->sources[i], i, error);
+    for (uint32_t i = 0; i < bindings->target_count && status == DVK_OK; i++)
+        status = check_target(session, &bindings->targets[i], i, error);
     return status;
 }
 
@@ -184,6 +219,12 @@ dvk_result dvk_session_bind(dvk_session *session, uint32_t slot_index, const dvk
     dvk_slot *slot = &session->slots[slot_index];
     for (uint32_t i = 0; i < session->plan.op_count && session->binds; i++)
         write_set(session, bindings, slot->sets[i], &session->plan.ops[i]);
+    for (uint32_t i = 0; i < bindings->target_count; i++) {
+        const dvk_target_binding *target = &bindings->targets[i];
+        slot->layouts[i] = (dvk_target_layout){.image = (VkImage)target->image,
+                                               .final = target->final_layout ? (VkImageLayout)target->final_layout
+                                                                             : VK_IMAGE_LAYOUT_GENERAL};
+    }
     slot->bound = true;
     slot->recorded = !session->binds; /* command buffers are invalid once a set that they bind was written */
     if (session->plan.source.table)

@@ -8,6 +8,8 @@ static const dvk_context usual_device = {
     .info = {.name = "of the estimate"},
     .limits =
         {
+            .maxImageArrayLayers = 2048,
+            .maxImageDimension2D = 16384,
             .maxStorageBufferRange = UINT32_MAX,
             .minStorageBufferOffsetAlignment = 256,
             .maxComputeSharedMemorySize = 32768,

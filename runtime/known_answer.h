@@ -6,6 +6,10 @@
 
 enum { DVK_PROOF_REPEATS = 8 };
 
+/* All but those of pictures, which have images among their operands and one variant each: there would be no other to
+ * take. */
+bool dvk_kernel_is_proved(dvk_kernel kernel);
+
 /* Compiles the pipeline and lets it solve a small problem `repeats` times: the answer must be right and the same to the
  * bit each time. The verdict is noted, so that the next call for the pipeline is free; *right may be NULL. A wrong
  * answer, or a pipeline that the driver refuses to make, is no failure; a lost device or lack of memory is. */

@@ -4,7 +4,7 @@
 #define DVK_PASS_H_
 
 #include "buffer.h"
-#include "schedule.h"
+#include "record.h"
 
 typedef struct dvk_pass {
     VkCommandBuffer *commands; /* [count], in order */
@@ -20,12 +20,13 @@ typedef struct dvk_slot {
     dvk_pass pass;
     VkFence fence;         /* of the pass's last submission */
     VkDescriptorSet *sets; /* [op_count]; NULL: the recorder's, for nothing is the host's */
-    bool bound;            /* by dvk_session_bind() */
-    bool recorded;         /* the pass, with the sets as they are */
-    bool under_way;        /* submitted, and not known to be done */
-    bool host_reads;       /* `valid` is of a pass that the host recorded: the library has not seen its end */
-    uint32_t written;      /* images in the upload buffer */
-    uint32_t valid;        /* images whose outputs can be read; 0: nothing was run, or it failed */
+    dvk_target_layout layouts[DVK_MAX_TARGETS];
+    bool bound;       /* by dvk_session_bind() */
+    bool recorded;    /* the pass, with the sets as they are */
+    bool under_way;   /* submitted, and not known to be done */
+    bool host_reads;  /* `valid` is of a pass that the host recorded: the library has not seen its end */
+    uint32_t written; /* images in the upload buffer */
+    uint32_t valid;   /* images whose outputs can be read; 0: nothing was run, or it failed */
 } dvk_slot;
 
 /* A driver's watchdog, or its recovery from a hang, may drop work and still signal the fence. So every submission ends

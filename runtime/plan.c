@@ -367,6 +367,7 @@ dvk_result dvk_plan_create(const dvk_plan_request *request, dvk_plan *plan, dvk_
     if (plan->last_buffer == DVK_PLAN_NORMED)
         add_norm(&build, "final norm", &request->weights->final_norm);
     add_outputs(&build);
+    dvk_add_targets(&build);
     if (build.status != DVK_OK)
         dvk_plan_free(plan);
     return build.status;

@@ -9,16 +9,18 @@
 #include "weights.h"
 
 typedef enum dvk_plan_buffer {
-    DVK_PLAN_PIXELS,  /* [batch][3][height][width] */
-    DVK_PLAN_TABLE,   /* [tokens][D]: CLS and the like + their positions, then patch bias + position */
-    DVK_PLAN_ANGLES,  /* [patches][head_dim]: cosines and sines of rotary positions */
-    DVK_PLAN_HIDDEN,  /* [batch * tokens][D]: the residual stream */
-    DVK_PLAN_NORMED,  /* [batch * tokens][D]: layer norm's output, attention's output */
-    DVK_PLAN_WIDE,    /* patches, then query | key | value planes, then the MLP's inner rows: never two at once */
-    DVK_PLAN_RESULTS, /* all outputs but rows of last_hidden_state; see dvk_plan.outputs */
-    DVK_PLAN_RESIZE,  /* the table of dvk_source */
-    DVK_PLAN_WEIGHTS, /* this + block */
-    DVK_PLAN_SOURCE = 1 << 30, /* this + image of the batch: the host's picture */
+    DVK_PLAN_PIXELS,   /* [batch][3][height][width] */
+    DVK_PLAN_TABLE,    /* [tokens][D]: CLS and the like + their positions, then patch bias + position */
+    DVK_PLAN_ANGLES,   /* [patches][head_dim]: cosines and sines of rotary positions */
+    DVK_PLAN_HIDDEN,   /* [batch * tokens][D]: the residual stream */
+    DVK_PLAN_NORMED,   /* [batch * tokens][D]: layer norm's output, attention's output */
+    DVK_PLAN_WIDE,     /* patches, then query | key | value planes, then the MLP's inner rows: never two at once */
+    DVK_PLAN_RESULTS,  /* all outputs but rows of last_hidden_state; see dvk_plan.outputs */
+    DVK_PLAN_RESIZE,   /* the table of dvk_source */
+    DVK_PLAN_PICTURES, /* dvk_plan_target */
+    DVK_PLAN_WEIGHTS,  /* this + block */
+    DVK_PLAN_SOURCE = 1 << 30,                     /* this + image of the batch: the host's picture */
+    DVK_PLAN_TARGET = DVK_PLAN_SOURCE + (1 << 29), /* this + target */
 } dvk_plan_buffer;
 
 /* What no op writes. */
@@ -60,6 +62,12 @@ typedef struct dvk_op {
         dvk_push_rotate rotate;
         dvk_push_source source;
         dvk_push_resample resample;
+        dvk_push_copy copy;
+        dvk_push_attention_scores attention_scores;
+        dvk_push_project project;
+        dvk_push_spread spread;
+        dvk_push_picture picture;
+        dvk_push_features features;
     } push;
     uint32_t push_bytes;
     uint64_t flops, bytes; /* arithmetic; the least that must be read and written */
@@ -72,6 +80,14 @@ typedef struct dvk_plan_output {
     uint32_t rank, shape[2]; /* per image; rank 0: not computed */
 } dvk_plan_output;
 
+/* A target's places in PICTURES, in bytes. */
+typedef struct dvk_plan_target {
+    dvk_target_desc desc;
+    uint64_t scores; /* [patches] vec4 */
+    uint64_t spread; /* [3] vec2 */
+    uint64_t basis;  /* PCA: [D] the mean, then [D] vec4 */
+} dvk_plan_target;
+
 typedef struct dvk_plan {
     const dvk_allocator *allocator;
     dvk_op *ops;
@@ -83,6 +99,8 @@ typedef struct dvk_plan {
     uint32_t tokens, prefix; /* of an image; prefix of them stand before the patches */
     uint64_t pixel_stride;   /* bytes from image to image in PIXELS */
     uint64_t flops;
+    dvk_plan_target targets[DVK_MAX_TARGETS];
+    uint32_t target_count;
     dvk_source source; /* table NULL: pixel values come from the host */
 } dvk_plan;
 
@@ -94,8 +112,10 @@ typedef struct dvk_plan_request {
     const dvk_context *context;    /* that chooses the variants */
     uint32_t batch, width, height; /* pixels */
     uint32_t outputs;              /* DVK_OUTPUT_BIT()s */
-    uint64_t max_range;            /* bytes a binding may span */
-    uint64_t offset_alignment;     /* of a binding; a power of two, at most 256 */
+    const dvk_target_desc *targets;
+    uint32_t target_count;
+    uint64_t max_range;        /* bytes a binding may span */
+    uint64_t offset_alignment; /* of a binding; a power of two, at most 256 */
 } dvk_plan_request;
 
 /* The workgroups that the op's variant needs for what its push constants say. */

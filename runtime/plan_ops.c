@@ -46,6 +46,22 @@ uint32_t dvk_count_groups(const dvk_op *op) {
         return dvk_tiles(op->push.source.width * op->push.source.height, variant->local_size);
     case DVK_KERNEL_RESAMPLE:
         return dvk_tiles(op->push.resample.width * op->push.resample.height, variant->local_size);
+    case DVK_KERNEL_COPY:
+        return dvk_tiles(op->push.copy.images * op->push.copy.count, variant->local_size);
+    case DVK_KERNEL_ATTENTION_SCORES:
+        return dvk_tiles(op->push.attention_scores.patches, variant->local_size);
+    case DVK_KERNEL_PROJECT:
+        return op->push.project.tokens;
+    case DVK_KERNEL_SPREAD:
+        return 3;
+    case DVK_KERNEL_PICTURE_RGBA8:
+    case DVK_KERNEL_PICTURE_RGBA16F:
+    case DVK_KERNEL_PICTURE_RGBA32F:
+    case DVK_KERNEL_PICTURE_R32F:
+        return dvk_tiles(op->push.picture.width * op->push.picture.height, variant->local_size);
+    case DVK_KERNEL_FEATURES_RGBA16F:
+    case DVK_KERNEL_FEATURES_RGBA32F:
+        return dvk_tiles(op->push.features.patches * (op->push.features.columns / 4), variant->local_size);
     case DVK_KERNEL_COUNT:
         break;
     }

@@ -25,6 +25,8 @@ uint32_t dvk_tiles(uint32_t count, uint32_t tile);
 
 /* The host's pictures to PIXELS. Between the passes they are in WIDE. */
 void dvk_add_sources(dvk_plan_builder *build);
+/* What the outputs that are there by now become on the device. */
+void dvk_add_targets(dvk_plan_builder *build);
 /* The pixels' layout; then patches of `depth` columns in WIDE. */
 void dvk_place_pixels(dvk_plan_builder *build, uint32_t depth);
 void dvk_add_patchify(dvk_plan_builder *build, uint32_t depth);

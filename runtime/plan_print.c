@@ -22,13 +22,15 @@ static void print(printer *out, const char *format, ...) {
         out->length += (size_t)length;
 }
 
-static const char *const buffer_names[DVK_PLAN_OWN_BUFFERS] = {"pixels", "table", "angles",  "hidden",
-                                                               "normed", "wide",  "results", "resize"};
+static const char *const buffer_names[DVK_PLAN_OWN_BUFFERS] = {"pixels", "table",   "angles", "hidden",  "normed",
+                                                               "wide",   "results", "resize", "pictures"};
 
 static void print_binding(printer *out, const dvk_binding *binding) {
     print(out, " %c", binding->writes ? '>' : '<');
     if (binding->buffer < DVK_PLAN_WEIGHTS)
         print(out, "%s", buffer_names[binding->buffer]);
+    else if (binding->buffer >= DVK_PLAN_TARGET)
+        print(out, "target%u", binding->buffer - DVK_PLAN_TARGET);
     else if (dvk_plan_is_external(binding->buffer))
         print(out, "source%u", binding->buffer - DVK_PLAN_SOURCE);
     else

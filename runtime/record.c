@@ -37,6 +37,33 @@ static void record_barrier(const struct VolkDeviceTable *vk, VkCommandBuffer com
                              &barrier, 0, NULL, 0, NULL);
 }
 
+/* Before and after the op that writes an image of the host's. What comes before and after is the host's, so that only
+ * all commands will do. */
+static void record_layouts(const dvk_recorder *recorder, VkCommandBuffer commands, const dvk_op *op, bool after) {
+    for (uint32_t i = 0; i < op->binding_count && recorder->layouts; i++) {
+        if (op->variant->binding_kinds[i] != DVK_BINDING_IMAGE)
+            continue;
+        const dvk_target_layout *target = &recorder->layouts[op->bindings[i].buffer - DVK_PLAN_TARGET];
+        if (!target->image)
+            continue;
+        const VkPipelineStageFlags all = VK_PIPELINE_STAGE_ALL_COMMANDS_BIT, own = VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT;
+        VkImageMemoryBarrier barrier = {
+            .sType = VK_STRUCTURE_TYPE_IMAGE_MEMORY_BARRIER,
+            .srcAccessMask = after ? VK_ACCESS_SHADER_WRITE_BIT : 0,
+            .dstAccessMask =
+                after ? VK_ACCESS_MEMORY_READ_BIT | VK_ACCESS_MEMORY_WRITE_BIT : VK_ACCESS_SHADER_WRITE_BIT,
+            .oldLayout = after ? VK_IMAGE_LAYOUT_GENERAL : VK_IMAGE_LAYOUT_UNDEFINED,
+            .newLayout = after ? target->final : VK_IMAGE_LAYOUT_GENERAL,
+            .srcQueueFamilyIndex = VK_QUEUE_FAMILY_IGNORED,
+            .dstQueueFamilyIndex = VK_QUEUE_FAMILY_IGNORED,
+            .image = target->image,
+            .subresourceRange = {VK_IMAGE_ASPECT_COLOR_BIT, 0, 1, 0, VK_REMAINING_ARRAY_LAYERS},
+        };
+        recorder->context->vk.vkCmdPipelineBarrier(commands, after ? own : all, after ? all : own, 0, 0, NULL, 0, NULL,
+                                                   1, &barrier);
+    }
+}
+
 void dvk_record_ops(const dvk_recorder *recorder, VkCommandBuffer commands, dvk_position first, dvk_position last) {
     const struct VolkDeviceTable *vk = &recorder->context->vk;
     VkPipeline bound = VK_NULL_HANDLE;
@@ -53,6 +80,8 @@ void dvk_record_ops(const dvk_recorder *recorder, VkCommandBuffer commands, dvk_
         for (uint32_t j = 0; j < op->binding_count; j++)
             if (!dvk_plan_is_weights(op->bindings[j].buffer)) /* which are never written */
                 since.list[since.count++] = op->bindings[j];
+        if (i > first.op || !first.group)
+            record_layouts(recorder, commands, op, false);
         if (bound != pipeline->handle)
             vk->vkCmdBindPipeline(commands, VK_PIPELINE_BIND_POINT_COMPUTE, pipeline->handle);
         bound = pipeline->handle;
@@ -66,5 +95,7 @@ void dvk_record_ops(const dvk_recorder *recorder, VkCommandBuffer commands, dvk_
         uint32_t grid[3]; /* the session checked that the whole op's fits */
         dvk_fold_grid(groups[1] - groups[0], recorder->context->limits.maxComputeWorkGroupCount, grid);
         vk->vkCmdDispatch(commands, grid[0], grid[1], grid[2]);
+        if (groups[1] == whole)
+            record_layouts(recorder, commands, op, true);
     }
 }

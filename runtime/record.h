@@ -4,11 +4,18 @@
 
 #include "schedule.h"
 
+/* An image of the host's whose layout is seen to; image 0: the host does that, or the target is a buffer. */
+typedef struct dvk_target_layout {
+    VkImage image;
+    VkImageLayout final;
+} dvk_target_layout;
+
 typedef struct dvk_recorder {
     dvk_context *context;
     const dvk_plan *plan;
-    const dvk_pipeline **pipelines; /* [op_count] */
-    VkDescriptorSet *sets;          /* [op_count] */
+    const dvk_pipeline **pipelines;   /* [op_count] */
+    VkDescriptorSet *sets;            /* [op_count] */
+    const dvk_target_layout *layouts; /* [DVK_MAX_TARGETS]; NULL: the plan has no target */
 } dvk_recorder;
 
 /* The workgroups from `first` up to `last`. What the start of a plan reads must have been made visible to compute

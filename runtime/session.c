@@ -1,4 +1,5 @@
 #include "session.h"
+#include "targets.h"
 
 #include "cache_file.h"
 #include "clock.h"
@@ -73,11 +74,20 @@ dvk_result dvk_session_plan(const dvk_model *model, const dvk_context *context, 
     if (request.outputs >> DVK_OUTPUT_COUNT)
         return dvk_fail(error, DVK_ERROR_INVALID_ARGUMENT, "dvk_session_create: unknown output bits in 0x%x",
                         request.outputs);
-    status = check_outputs(model, request.outputs, error);
+    status = dvk_targets_check(params->targets, params->target_count, context, &model->info, request.batch, error);
     if (status != DVK_OK)
         return status;
     *outputs = request.outputs;
+    request.outputs |= dvk_targets_outputs(params->targets, params->target_count);
+    request.targets = params->targets;
+    request.target_count = params->target_count;
+    status = check_outputs(model, request.outputs, error);
+    if (status != DVK_OK)
+        return status;
     status = dvk_plan_create(&request, plan, error);
+    for (int output = 0; output < DVK_OUTPUT_COUNT; output++) /* what targets alone need is not read back */
+        if (!(*outputs & DVK_OUTPUT_BIT(output)))
+            plan->outputs[output].rank = 0;
     for (uint32_t i = 0; i < plan->op_count && status == DVK_OK; i++) {
         const dvk_op *op = &plan->ops[i];
         uint32_t grid[3];
@@ -123,20 +133,24 @@ static dvk_result make_buffers(dvk_session *session, uint32_t slot_count, dvk_er
     return DVK_OK;
 }
 
-static dvk_result upload_words(dvk_session *session, const void *values, const dvk_buffer *target, dvk_error *error) {
+static dvk_result upload_part(dvk_session *session, const void *values, size_t bytes, const dvk_buffer *target,
+                              uint64_t offset, dvk_error *error) {
     dvk_uploader uploader;
     dvk_result status = dvk_uploader_open(session->model->context, &uploader, error);
     if (status != DVK_OK)
         return status;
-    size_t bytes = (size_t)target->size;
     for (size_t done = 0; done < bytes && status == DVK_OK; done += DVK_STAGING_BYTES) {
         size_t piece = bytes - done < DVK_STAGING_BYTES ? bytes - done : DVK_STAGING_BYTES;
-        status = dvk_upload(&uploader, (const uint8_t *)values + done, piece, target, done, error);
+        status = dvk_upload(&uploader, (const uint8_t *)values + done, piece, target, offset + done, error);
     }
     if (status == DVK_OK)
         status = dvk_upload_finish(&uploader, error);
     dvk_uploader_close(&uploader);
     return status;
+}
+
+static dvk_result upload_words(dvk_session *session, const void *values, const dvk_buffer *target, dvk_error *error) {
+    return upload_part(session, values, (size_t)target->size, target, 0, error);
 }
 
 /* First CLS and the like with their positions, then for every patch the patch bias + its position. */
@@ -177,6 +191,31 @@ static dvk_result upload_angles(dvk_session *session, dvk_error *error) {
                       session->model->config.rope_theta, angles);
     dvk_result status = upload_words(session, angles, target, error);
     dvk_release(&session->model->allocator, angles);
+    return status;
+}
+
+/* The mean, then the three directions column by column, with a fourth that is zero. */
+static dvk_result upload_bases(dvk_session *session, dvk_error *error) {
+    dvk_plan *plan = &session->plan;
+    const uint32_t size = session->model->config.hidden_size;
+    const dvk_allocator *allocator = &session->model->allocator;
+    dvk_result status = DVK_OK;
+    for (uint32_t i = 0; i < plan->target_count && status == DVK_OK; i++) {
+        dvk_plan_target *target = &plan->targets[i];
+        if (target->desc.kind != DVK_TARGET_PCA)
+            continue;
+        float *basis = dvk_allocate_zeroed(allocator, 5 * (size_t)size, sizeof(*basis));
+        if (!basis)
+            return dvk_fail_memory(error, 5 * (size_t)size * sizeof(*basis));
+        memcpy(basis, target->desc.mean, size * sizeof(*basis));
+        for (uint32_t c = 0; c < size; c++)
+            for (uint32_t k = 0; k < 3; k++)
+                basis[size + 4 * (size_t)c + k] = target->desc.basis[k * (size_t)size + c];
+        target->desc.mean = target->desc.basis = NULL; /* the host's, of this call alone */
+        status = upload_part(session, basis, 5 * (size_t)size * sizeof(*basis), &session->buffers[DVK_PLAN_PICTURES],
+                             target->basis, error);
+        dvk_release(allocator, basis);
+    }
     return status;
 }
 
@@ -272,6 +311,8 @@ dvk_result dvk_session_create(dvk_model *model, const dvk_session_params *params
         status = upload_table(session, params->dino_scale_factor, error);
     if (status == DVK_OK)
         status = upload_angles(session, error);
+    if (status == DVK_OK)
+        status = upload_bases(session, error);
     if (status == DVK_OK && session->plan.source.table)
         status = upload_words(session, session->plan.source.table, &session->buffers[DVK_PLAN_RESIZE], error);
     if (status == DVK_OK)

@@ -21,9 +21,13 @@ TARGET = "vulkan1.1"
 
 # kernel -> its bindings
 KERNELS = {"patchify": 2, "matmul": 4, "layernorm": 3, "attention": 4, "attention_row": 3, "mean": 2,
-           "rotate": 2, "source_image": 3, "source_buffer": 3, "resample": 3}
+           "rotate": 2, "source_image": 3, "source_buffer": 3, "resample": 3, "copy": 2,
+           "attention_scores": 2, "project": 3, "spread": 2, "picture_rgba8": 3, "picture_rgba16f": 3,
+           "picture_rgba32f": 3, "picture_r32f": 3, "features_rgba16f": 2, "features_rgba32f": 2}
 # kernel -> those of its bindings that are no storage buffers: a "texture" is read, an "image" written
-IMAGES = {"source_image": {0: "texture"}}
+IMAGES = {"source_image": {0: "texture"}, "picture_rgba8": {2: "image"}, "picture_rgba16f": {2: "image"},
+          "picture_rgba32f": {2: "image"}, "picture_r32f": {2: "image"}, "features_rgba16f": {1: "image"},
+          "features_rgba32f": {1: "image"}}
 WEIGHTS = ("none", "fp32", "fp16", "int8")
 CLASSES = ("gpu", "software")
 # feature -> the SPIR-V capabilities that it allows
@@ -90,7 +94,7 @@ def make_variant(shader, name, weight, line):
     require((variant["local_size"] > 0) != (variant["subgroups"] > 0), variant, "local_size or subgroups, not both")
     require(len(variant["matrix"]) in (0, 3), variant, "matrix is not [M, N, K]")
     variant["matrix"] = [evaluate(variant, extent) for extent in variant["matrix"]]
-    require(variant["kernel"].startswith("attention") == (variant["max_head_dim"] > 0), variant,
+    require((variant["kernel"] in ("attention", "attention_row")) == (variant["max_head_dim"] > 0), variant,
             "max_head_dim belongs to attention")
     for condition in variant["require"]:
         require(evaluate(variant, condition), variant, f"{condition} does not hold")

@@ -178,4 +178,76 @@ DVK_PUSH(dvk_push_resample) {
 DVK_PUSH_END(dvk_push_resample)
 #endif
 
+#if defined(DVK_KERNEL_COPY) || !defined(VULKAN)
+/* result [images][count] = values[first + image * stride ..]. One workgroup: local_size of them. */
+DVK_PUSH(dvk_push_copy) {
+    DVK_PUSH_GROUPS
+    DVK_UINT images;
+    DVK_UINT count;
+    DVK_UINT first;
+    DVK_UINT stride;
+}
+DVK_PUSH_END(dvk_push_copy)
+#endif
+
+#if defined(DVK_KERNEL_ATTENTION_SCORES) || !defined(VULKAN)
+/* scores[patch] = the mean over `heads` rows of attention[first + row * stride + patch]. One workgroup: local_size
+ * patches. */
+DVK_PUSH(dvk_push_attention_scores) {
+    DVK_PUSH_GROUPS
+    DVK_UINT patches;
+    DVK_UINT heads;
+    DVK_UINT first;
+    DVK_UINT stride;
+}
+DVK_PUSH_END(dvk_push_attention_scores)
+#endif
+
+#if defined(DVK_KERNEL_PROJECT) || !defined(VULKAN)
+/* scores[token] = sum_c (values[first + token * columns + c] - mean[c]) * basis[c]. One workgroup a token. */
+DVK_PUSH(dvk_push_project) {
+    DVK_PUSH_GROUPS
+    DVK_UINT tokens;
+    DVK_UINT columns; /* a multiple of 4 */
+    DVK_UINT first;
+}
+DVK_PUSH_END(dvk_push_project)
+#endif
+
+#if defined(DVK_KERNEL_SPREAD) || !defined(VULKAN)
+/* spread[channel] = the values at two places of the sorted scores [count], each `fraction` of the way from a rank to
+ * the next. One workgroup a channel; three channels. */
+DVK_PUSH(dvk_push_spread) {
+    DVK_PUSH_GROUPS
+    DVK_UINT count;
+    DVK_UINT low_rank, high_rank;
+    float low_fraction, high_fraction;
+}
+DVK_PUSH_END(dvk_push_spread)
+#endif
+
+#if defined(DVK_KERNEL_PICTURE) || !defined(VULKAN)
+/* scores [grid_height][grid_width] to an image of width x height. One workgroup: local_size texels. */
+DVK_PUSH(dvk_push_picture) {
+    DVK_PUSH_GROUPS
+    DVK_UINT width, height;
+    DVK_UINT grid_width, grid_height;
+    DVK_UINT bilinear;
+    float flat_value; /* where low and high are the same */
+}
+DVK_PUSH_END(dvk_push_picture)
+#endif
+
+#if defined(DVK_KERNEL_FEATURES) || !defined(VULKAN)
+/* values[first + patch * columns ..] to layer column / 4 of an image array. One workgroup: local_size texels. */
+DVK_PUSH(dvk_push_features) {
+    DVK_PUSH_GROUPS
+    DVK_UINT patches;
+    DVK_UINT grid_width;
+    DVK_UINT columns; /* a multiple of 4 */
+    DVK_UINT first;   /* a multiple of 4 */
+}
+DVK_PUSH_END(dvk_push_features)
+#endif
+
 #endif
