@@ -2,6 +2,7 @@
 #include <inttypes.h>
 
 #include "commands.h"
+#include "default_model.h"
 #include "hub_names.h"
 #include "licence.h"
 #include "model_input.h"
@@ -118,7 +119,8 @@ static int print(const struct options *options, const char *argument, const dvk_
     dvk_error error;
     if (dvk_model_estimate(model, &params, &estimate, &error) != DVK_OK)
         return fail_library(EXIT_CODE_USAGE, &error);
-    char path[HUB_PATH_SIZE], found[LICENCE_SIZE], *licence = NULL;
+    char path[HUB_PATH_SIZE], found[LICENCE_SIZE];
+    const char *licence = argument ? NULL : DEFAULT_MODEL_LICENCE;
     if (argument && model_path_resolve(argument, path, sizeof(path), NULL) == DVK_OK && licence_find(path, found))
         licence = found;
     if (options->json)

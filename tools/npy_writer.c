@@ -3,6 +3,11 @@
 #include <inttypes.h>
 #include <string.h>
 
+bool is_npy(const char *path) {
+    size_t length = strlen(path);
+    return length > 4 && !strcmp(path + length - 4, ".npy");
+}
+
 int npy_write_header(struct output_file *file, const uint64_t *shape, uint32_t dimensions) {
     /* "\x93NUMPY", version 1.0, then a little-endian 16-bit length and that much text: a Python dictionary padded with
      * spaces and ended by a newline so that the values begin at a multiple of 64 bytes. 128 bytes hold four extents of

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "message.h"
+#include "npy_writer.h"
 
 /* dvk_image_load() takes no larger images; a larger input would come from nowhere. */
 #define MAX_SIDE 16384
@@ -125,7 +126,8 @@ void print_help(void) {
           "  -o, --output FILE.npy      write the values as float32 [images, D] or [images, tokens, D]\n"
           "      --json                 print one JSON object a line for each image, with the values\n"
           "      --attention FILE.png   write what the CLS token attends to in the last layer: the image, a\n"
-          "                             map for every head, and their mean\n"
+          "                             map for every head, and their mean; with FILE.npy, the numbers:\n"
+          "                             float32 [heads, rows, columns]\n"
           "      --threshold X          with --attention: mark the patches that hold the largest part X of\n"
           "                             each map's mass (such as 0.6)\n"
           "      --pca FILE.png         write the first three principal components of the patch tokens as red,\n"
@@ -496,6 +498,9 @@ static int check(const struct options *options) {
         return fail(EXIT_CODE_USAGE, "--plan runs nothing, so --profile has nothing to tell; leave one of them out");
     if (options->threshold > 0.0 && !options->attention)
         return fail(EXIT_CODE_USAGE, "--threshold belongs to --attention FILE.png, which was not given");
+    if (options->threshold > 0.0 && is_npy(options->attention))
+        return fail(EXIT_CODE_USAGE, "--threshold marks patches in a picture, but '%s' gets the numbers; leave it out",
+                    options->attention);
     const char *files[] = {options->npy, options->trace, options->save_variants, options->attention, options->pca};
     const char *names[] = {"-o", "--trace", "--save-variants", "--attention", "--pca"};
     bool stdout_taken = false;

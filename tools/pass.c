@@ -6,6 +6,7 @@
 
 #include "attention_picture.h"
 #include "image_input.h"
+#include "npy_writer.h"
 #include "op_table.h"
 #include "pca_picture.h"
 #include "run.h"
@@ -52,7 +53,7 @@ int run_prepare(struct run *run, uint32_t width, uint32_t height) {
                     width, height, patch, patch, run->report.model->name);
     struct attention_view attention = view_attention(run, width, height);
     struct pca_view patches = view_patches(run, width, height);
-    int code = options->attention ? attention_picture_check(&attention) : 0;
+    int code = options->attention && !is_npy(options->attention) ? attention_picture_check(&attention) : 0;
     if (code == 0 && options->pca)
         code = pca_picture_check(&patches);
     if (code)
@@ -139,7 +140,21 @@ static int rank_classes(struct run *run, struct slot *slot) {
     return code;
 }
 
-static int draw_attention(struct run *run, const struct slot *slot) {
+/* The maps as numbers: the columns before the patches are left out, as they are in the picture. */
+static int keep_attention(struct run *run, const char *path, const struct attention_view *view) {
+    struct output_file *file = &run->pictures[run->picture_count];
+    int code = output_file_open(file, path);
+    if (code)
+        return code;
+    run->picture_count++;
+    size_t patches = (size_t)view->grid_width * view->grid_height, row = view->prefix_tokens + patches;
+    code = npy_write_header(file, (uint64_t[]){view->heads, view->grid_height, view->grid_width}, 3);
+    for (uint32_t head = 0; head < view->heads && code == 0; head++)
+        code = npy_write_values(file, view->attention + head * row + view->prefix_tokens, patches);
+    return code ? code : output_file_finish(file);
+}
+
+static int write_attention(struct run *run, const struct slot *slot) {
     uint32_t shape[2], dimensions;
     float *attention;
     int code = read_output(run, slot, DVK_OUTPUT_ATTENTION, shape, &dimensions, &attention);
@@ -148,10 +163,16 @@ static int draw_attention(struct run *run, const struct slot *slot) {
     struct attention_view view = view_attention(run, slot->width, slot->height);
     view.image = slot->resized;
     view.attention = attention;
-    struct picture picture;
-    code = attention_picture_draw(&view, &picture);
+    if (is_npy(slot->attention_path)) {
+        code = keep_attention(run, slot->attention_path, &view);
+    } else {
+        struct picture picture;
+        code = attention_picture_draw(&view, &picture);
+        if (code == 0)
+            code = keep_picture(run, slot->attention_path, &picture);
+    }
     free(attention);
-    return code ? code : keep_picture(run, slot->attention_path, &picture);
+    return code;
 }
 
 static int draw_pca(struct run *run, const struct slot *slot) {
@@ -176,7 +197,7 @@ static int draw_pictures(struct run *run, struct slot *slot) {
     int code = 0;
     if (options->attention) {
         slot->attention_path = picture_path(options->attention, index, options->image_count);
-        code = slot->attention_path ? draw_attention(run, slot)
+        code = slot->attention_path ? write_attention(run, slot)
                                     : fail(EXIT_CODE_DEVICE, "out of memory for a file's name");
     }
     if (code == 0 && options->pca) {

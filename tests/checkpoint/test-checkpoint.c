@@ -107,8 +107,8 @@ static void test_models(void) {
     CHECK(c.parameters == all);
     dvk_checkpoint_close(&c);
 
-    make("default", "default-model", NULL);
-    c = open_path("default-model");
+    make("untrained", "untrained-model", NULL);
+    c = open_path("untrained-model");
     CHECK(c.config.untrained && c.matrix_dtype == DVK_DTYPE_F16 && c.parameters == 161984);
     dvk_checkpoint_close(&c);
 }

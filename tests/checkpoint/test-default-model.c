@@ -1,5 +1,5 @@
-/* The embedded default model: the bytes of models/default, and a model that says that it is untrained. argv[1]: that
- * directory. */
+/* The embedded default model: the bytes of models/dino-vk-tiny, of the size and kind that its model card says. argv[1]:
+ * that directory. */
 #include "default_model.h"
 
 #include "checkpoint.h"
@@ -27,7 +27,9 @@ int main(int argc, char **argv) {
     dvk_checkpoint checkpoint;
     dvk_error error = {0};
     REQUIRE(dvk_checkpoint_open(&params, &checkpoint, &error) == DVK_OK);
-    CHECK(checkpoint.config.untrained && checkpoint.config.image_width == 224);
+    CHECK(!checkpoint.config.untrained && checkpoint.config.image_width == 224 && checkpoint.config.patch_size == 8);
+    CHECK(checkpoint.matrix_dtype == DVK_DTYPE_F16 && checkpoint.parameters == 2857536);
+    CHECK(dvk_default_model_safetensors_size <= 9000000);
     dvk_checkpoint_close(&checkpoint);
     return FINISH();
 }

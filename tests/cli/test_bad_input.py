@@ -48,6 +48,7 @@ class CommandLine(Case):
             (["--precision", "bf16", image], ["--precision", "auto, fp32, fp16 or int8w", "'bf16'"]),
             (["--resize", "oldest", image], ["--resize", "newest or classic", "'oldest'"]),
             (["--threshold", "0.5", image], ["--threshold", "--attention"]),
+            (["--threshold", "0.5", "--attention", "x.npy", image], ["--threshold", "x.npy"]),
             (["--threshold", "0", "--attention", "x.png", image], ["--threshold", "'0'"]),
             (["--threshold", "1.1", "--attention", "x.png", image], ["--threshold", "'1.1'"]),
             (["--threshold", "nan", "--attention", "x.png", image], ["--threshold", "'nan'"]),

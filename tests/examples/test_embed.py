@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """The same picture through the C, the C++ and the dlopen host: test_embed.py COMMAND [-- COMMAND...]
 
-Each must print the same numbers, to the last digit.
+A COMMAND ends in MODEL IMAGE. Each must print the same numbers, to the last digit.
 """
 import itertools
+import json
 import math
 import subprocess
 import sys
@@ -21,8 +22,10 @@ def main():
         if result.returncode != 0:
             sys.exit(f"failed: {command[0]} exits with {result.returncode}: {result.stderr.strip()}")
         values = [float(line) for line in result.stdout.split()]
-        if len(values) != 64 or not all(map(math.isfinite, values)):
-            sys.exit(f"failed: {command[0]}: 64 numbers expected, found {result.stdout!r}")
+        with open(command[-2] + "/config.json", encoding="utf-8") as file:
+            width = json.load(file)["hidden_size"]
+        if len(values) != width or not all(map(math.isfinite, values)):
+            sys.exit(f"failed: {command[0]}: {width} numbers expected, found {result.stdout!r}")
         expected = expected or values
         if values != expected:
             sys.exit(f"failed: {command[0]} gives other numbers than {commands[0][0]}")

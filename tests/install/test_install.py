@@ -5,6 +5,7 @@ Checks what is installed, which names the libraries define, and that examples/em
 the static library, gives the same numbers.
 """
 import argparse
+import json
 import math
 import os
 import pathlib
@@ -82,7 +83,9 @@ def build_and_run(arguments, root, flags, name, library_dir):
         return None
     check(result.returncode == 0, f"{name} exits with {result.returncode}: {result.stderr.strip()}")
     values = [float(line) for line in result.stdout.split()]
-    check(len(values) == 64 and all(map(math.isfinite, values)), f"{name}: 64 numbers expected, found {result.stdout!r}")
+    width = json.loads((pathlib.Path(arguments.model) / "config.json").read_text(encoding="utf-8"))["hidden_size"]
+    check(len(values) == width and all(map(math.isfinite, values)),
+          f"{name}: {width} numbers expected, found {result.stdout!r}")
     return values
 
 

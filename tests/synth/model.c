@@ -392,8 +392,8 @@ static const synth_model models[] = {
      .qkv_bias_key = true,
      .processor = SYNTH_SQUARE,
      .processor_type = "ViTImageProcessor"},
-    /* What models/default holds until a trained one takes its place. */
-    {.name = "default",
+    /* One that says that it is untrained. */
+    {.name = "untrained",
      .type = "vit",
      .architecture = "ViTModel",
      .hidden_size = 64,
@@ -430,7 +430,7 @@ const char *const synth_models[] = {"dino-vits8",
                                     "siglip-tiny",
                                     "dinov2-cls-tiny",
                                     "ijepa-cls-tiny",
-                                    "default",
+                                    "untrained",
                                     NULL};
 
 /* --------------------------------------------------------------------------------------------- safetensors */

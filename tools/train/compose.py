@@ -1,0 +1,204 @@
+"""Training and evaluation images: cut-outs over backgrounds, made on the fly.
+
+Image number i of a seed is a function of (seed, i) alone, so a run that was stopped goes on with the same images.
+"""
+import pathlib
+
+import numpy
+from PIL import Image, ImageDraw, ImageEnhance, ImageFilter
+
+PATCH = 8
+# The part of a training image that its object covers, by the image's side: a small image shows a large object, so that
+# an object has about as many pixels in all of them.
+AREAS = {64: (0.12, 0.80), 96: (0.06, 0.60), 128: (0.04, 0.45), 224: (0.03, 0.35)}
+BILINEAR = Image.Resampling.BILINEAR
+
+
+class Pool:
+    def __init__(self, directory: pathlib.Path) -> None:
+        cut, back = numpy.load(directory / "cutouts.npz"), numpy.load(directory / "backgrounds.npz")
+        self.pixels, self.sizes, self.names = cut["pixels"], cut["sizes"], cut["names"]
+        self.splits, self.labels, self.categories = cut["splits"], cut["labels"], list(cut["categories"])
+        ends = numpy.cumsum(back["shapes"].prod(1) * 3)
+        flat = back["pixels"]
+        self.backgrounds = [flat[end - h * w * 3:end].reshape(h, w, 3) for (h, w), end in zip(back["shapes"], ends)]
+        self.background_splits, self.background_names = back["splits"], back["names"]
+
+    def cutout(self, i: int) -> Image.Image:
+        h, w = self.sizes[i]
+        return Image.fromarray(self.pixels[i, :h, :w])
+
+    def of_split(self, split: int) -> tuple[numpy.ndarray, numpy.ndarray]:
+        return numpy.flatnonzero(self.splits == split), numpy.flatnonzero(self.background_splits == split)
+
+
+def photo_crop(pool: Pool, which: int, size: int, rng: numpy.random.Generator, smallest: float) -> Image.Image:
+    array = pool.backgrounds[which]
+    h, w = array.shape[:2]
+    side = int(min(h, w) * rng.uniform(smallest, 1))
+    y, x = int(rng.integers(h - side + 1)), int(rng.integers(w - side + 1))
+    image = Image.fromarray(array[y:y + side, x:x + side]).resize((size, size), BILINEAR, reducing_gap=2.0)
+    return image.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if rng.random() < 0.5 else image
+
+
+def colour(rng: numpy.random.Generator) -> tuple[int, ...]:
+    return tuple(int(c) for c in rng.integers(0, 256, 3))
+
+
+def procedural(size: int, rng: numpy.random.Generator) -> Image.Image:
+    """Dead leaves, coloured noise of a 1/f kind, stripes, or a plain gradient."""
+    kind = rng.integers(4)
+    if kind == 0:
+        image = Image.new("RGB", (size, size), colour(rng))
+        draw = ImageDraw.Draw(image)
+        for _ in range(int(rng.integers(20, 90))):
+            r = size * 0.04 / max(rng.random(), 0.08)
+            x, y = rng.uniform(0, size, 2)
+            shape = draw.ellipse if rng.random() < 0.7 else draw.rectangle
+            shape((x - r, y - r * 0.8, x + r, y + r * 0.8), fill=colour(rng))
+        return image
+    if kind == 1:
+        total = numpy.zeros((size, size, 3), numpy.float32)
+        for octave in (2, 4, 8, 16, 32):
+            grid = rng.integers(0, 256, (octave, octave, 3), dtype=numpy.uint8)
+            total += numpy.asarray(Image.fromarray(grid).resize((size, size), Image.Resampling.BICUBIC)) / octave
+        return Image.fromarray((total / 0.96875).clip(0, 255).astype(numpy.uint8))
+    line = numpy.linspace(0, 1, size, dtype=numpy.float32)
+    turn = rng.uniform(-1, 1, 2)
+    ramp = turn[0] * line[:, None] + turn[1] * line[None]
+    if kind == 2:
+        ramp = numpy.sin(ramp * rng.uniform(10, 80)) * 0.5 + 0.5
+    a, b = numpy.array(colour(rng)), numpy.array(colour(rng))
+    return Image.fromarray((a + (b - a) * ramp.clip(0, 1)[..., None]).clip(0, 255).astype(numpy.uint8))
+
+
+def place(canvas: Image.Image, mask: Image.Image, cut: Image.Image, area: float, rng: numpy.random.Generator,
+          inside: bool) -> bool:
+    """Pastes `cut` so that it covers `area` of the canvas, and into the mask. `inside`: all of it is to be seen, and its
+    middle is away from the canvas's, or it is not done."""
+    size = canvas.width
+    alpha = numpy.asarray(cut.getchannel("A"))
+    scale = (area * size * size / max(1, (alpha > 127).sum())) ** 0.5
+    w, h = max(3, round(cut.width * scale)), max(3, round(cut.height * scale))
+    if inside:
+        if max(w, h) > size:
+            return False
+        x, y = int(rng.integers(size - w + 1)), int(rng.integers(size - h + 1))
+        if max(abs(x + w / 2 - size / 2), abs(y + h / 2 - size / 2)) < 0.2 * size:
+            return False
+    else:
+        x, y = (int(rng.uniform(-0.15 * e, size - 0.85 * e)) if e < size else int(rng.uniform(size - e, 1))
+                for e in (w, h))
+    small = cut.convert("RGBa").resize((w, h), BILINEAR, reducing_gap=2.0).convert("RGBA")
+    a = small.getchannel("A")
+    if not inside and rng.random() < 0.3:
+        a = a.filter(ImageFilter.BoxBlur(float(rng.uniform(0.3, 1))))
+    canvas.paste(small.convert("RGB"), (x, y), a)
+    mask.paste(255, (x, y), a)
+    return True
+
+
+def vary(cut: Image.Image, pool: Pool, backgrounds: numpy.ndarray, rng: numpy.random.Generator) -> Image.Image:
+    """A cut-out in another colour, position, or made of another stuff (a photograph seen through its outline)."""
+    if rng.random() < 0.5:
+        cut = cut.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    if rng.random() < 0.4:
+        cut = cut.rotate(float(rng.uniform(-25, 25)), Image.Resampling.BILINEAR, expand=True)
+        cut = cut.crop(cut.getchannel("A").getbbox())
+    alpha = cut.getchannel("A")
+    kind = rng.random()
+    if kind < 0.15:
+        side = max(cut.size)
+        stuff = photo_crop(pool, int(rng.choice(backgrounds)), side, rng, 0.2).crop((0, 0, *cut.size))
+        shade = cut.convert("L").filter(ImageFilter.BoxBlur(3)) if rng.random() < 0.7 else None
+        cut = stuff if shade is None else Image.blend(stuff, Image.composite(
+            stuff, Image.new("RGB", cut.size), shade), float(rng.uniform(0.2, 0.8)))
+    else:
+        cut = cut.convert("RGB")
+        if kind < 0.25:
+            cut = Image.fromarray(numpy.asarray(cut)[..., rng.permutation(3)])
+        cut = ImageEnhance.Color(cut).enhance(float(rng.uniform(0.2, 1.3)))
+    cut = ImageEnhance.Brightness(cut).enhance(float(rng.uniform(0.6, 1.2)))
+    cut = cut.convert("RGBA")
+    cut.putalpha(alpha)
+    return cut
+
+
+def describe(cut: Image.Image) -> numpy.ndarray:
+    """What a cut-out looks like, whatever it is put on: its colours and outline on an 8 x 8 grid, and histograms of
+    oriented gradients, 8 directions in 4 x 4 cells. It is centred in a square, so size and place do not matter."""
+    side = max(cut.size)
+    square = Image.new("RGBa", (side, side))
+    square.paste(cut.convert("RGBa"), ((side - cut.width) // 2, (side - cut.height) // 2))
+    small = numpy.asarray(square.resize((32, 32), BILINEAR, reducing_gap=2.0), numpy.float32) / 255
+    colours = small.reshape(8, 4, 8, 4, 4).mean((1, 3))
+    gray = small[..., :3].mean(2) + 0.5 * small[..., 3]
+    dy, dx = numpy.zeros_like(gray), numpy.zeros_like(gray)
+    dy[1:-1], dx[:, 1:-1] = gray[2:] - gray[:-2], gray[:, 2:] - gray[:, :-2]
+    strength, turn = numpy.hypot(dx, dy), numpy.arctan2(dy, dx) % numpy.pi * (8 / numpy.pi)
+    lower = turn.astype(int) % 8
+    upper_part = turn - turn.astype(int)
+    bins = numpy.zeros((32, 32, 8), numpy.float32)
+    numpy.put_along_axis(bins, lower[..., None], (strength * (1 - upper_part))[..., None], 2)
+    numpy.put_along_axis(bins, (lower[..., None] + 1) % 8, (strength * upper_part)[..., None], 2)
+    cells = bins.reshape(4, 8, 4, 8, 8).mean((1, 3))
+    cells /= numpy.sqrt((cells ** 2).sum(2, keepdims=True)) + 0.02
+    return numpy.concatenate([colours.reshape(-1), 0.5 * cells.reshape(-1)]).astype(numpy.float32)
+
+
+def description_basis(pool: Pool, count: int) -> tuple[numpy.ndarray, numpy.ndarray]:
+    """Mean and whitened principal components [values, count] of the training cut-outs' descriptions."""
+    values = numpy.stack([describe(pool.cutout(i)) for i in pool.of_split(0)[0]]).astype(numpy.float64)
+    mean = values.mean(0)
+    strengths, vectors = numpy.linalg.eigh(numpy.cov((values - mean).T))
+    strengths, vectors = strengths[::-1][:count], vectors[:, ::-1][:, :count]
+    vectors = vectors * numpy.sign(vectors[numpy.abs(vectors).argmax(0), numpy.arange(count)])
+    return mean.astype(numpy.float32), (vectors / numpy.sqrt(strengths)).astype(numpy.float32)
+
+
+def training_image(pool: Pool, seed: int, index: int, size: int, views: int = 1) -> list[tuple]:
+    """(pixels, how much of each patch is object, cut-out, description) of `views` images of the same cut-out."""
+    rng = numpy.random.default_rng((seed, index))
+    cuts, backs = pool.of_split(0)
+    chosen = int(rng.choice(cuts))
+    made = []
+    for _ in range(views):
+        kind = rng.random()
+        back = (photo_crop(pool, int(rng.choice(backs)), size, rng, 0.3) if kind < 0.75 else procedural(size, rng))
+        mask = Image.new("L", (size, size))
+        if rng.random() < 0.12:
+            other = vary(pool.cutout(int(rng.choice(cuts))), pool, backs, rng)
+            place(back, mask, other, float(rng.uniform(0.03, 0.1)), rng, False)
+        cut = vary(pool.cutout(chosen), pool, backs, rng)
+        place(back, mask, cut, float(numpy.exp(rng.uniform(*numpy.log(AREAS[size])))), rng, False)
+        if rng.random() < 0.1:
+            back = back.filter(ImageFilter.GaussianBlur(float(rng.uniform(0.3, 1.2)) * size / 64))
+        pixels = numpy.asarray(back).astype(numpy.float32)
+        pixels = (pixels - 127) * rng.uniform(0.6, 1.2) + 127 + rng.uniform(-30, 30)
+        if rng.random() < 0.06:
+            pixels[:] = pixels.mean(2, keepdims=True)
+        if rng.random() < 0.15:
+            pixels += rng.normal(0, rng.uniform(1, 12), pixels.shape)
+        grid = size // PATCH
+        share = numpy.asarray(mask, numpy.float32).reshape(grid, PATCH, grid, PATCH).mean((1, 3)) / 255
+        made.append((pixels.clip(0, 255).astype(numpy.uint8), share.reshape(-1), chosen, describe(cut)))
+    return made
+
+
+def evaluation_image(pool: Pool, split: int, seed: int, index: int, size: int, only: numpy.ndarray | None = None,
+                     area: tuple[float, float] = (0.05, 0.25)) -> tuple:
+    """(pixels, mask, cut-out, background): an unchanged cut-out of the split, all of it inside, 5 to 25 % of the image, its
+    middle not in the image's, over a photograph of the split."""
+    cuts, backs = pool.of_split(split)
+    if only is not None:
+        cuts = only
+    rng = numpy.random.default_rng((seed, split, index))
+    while True:
+        chosen = int(rng.choice(cuts)) if only is None else int(only[index % len(only)])
+        behind = int(rng.choice(backs))
+        back = photo_crop(pool, behind, size, rng, 0.5)
+        mask = Image.new("L", (size, size))
+        for attempt in range(12):
+            shrink = 1 if only is None else 0.8 ** (attempt // 3)  # so that long ones fit, too
+            if place(back, mask, pool.cutout(chosen), float(rng.uniform(*area)) * shrink, rng, True):
+                return numpy.asarray(back), numpy.asarray(mask) > 127, chosen, behind
