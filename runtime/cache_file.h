@@ -10,7 +10,7 @@
 enum {
     DVK_CACHE_PIPELINES = 0x45504950, /* "PIPE": VkPipelineCache's blob; not for dvk_cache_get_section() */
     DVK_CACHE_CHOICES = 0x454e5554,   /* "TUNE": choice_store.c */
-    DVK_CACHE_COSTS = 0x54534f43      /* "COST": milliseconds of ops */
+    DVK_CACHE_COSTS = 0x54534f43      /* "COST": cost_store.c */
 };
 
 typedef struct dvk_cache_section dvk_cache_section;

@@ -1,5 +1,6 @@
 #include "choice.h"
 
+#include "driver_bugs.h"
 #include "memory.h"
 
 #include <stdio.h>
@@ -37,14 +38,16 @@ dvk_use dvk_use_class(const dvk_use *use) {
         return result;
     }
     result.shape.rows = round_up_to_power_of_four(use->shape.rows);
-    if (use->kernel == DVK_KERNEL_ATTENTION)
+    if (use->kernel == DVK_KERNEL_ATTENTION) {
         result.shape.columns = round_up_to_power_of_four(use->shape.columns);
+        result.shape.heads = round_up_to_power_of_four(use->shape.heads);
+    }
     return result;
 }
 
 bool dvk_use_equal(const dvk_use *a, const dvk_use *b) {
     return a->kernel == b->kernel && a->weight == b->weight && a->shape.rows == b->shape.rows &&
-           a->shape.columns == b->shape.columns && a->shape.depth == b->shape.depth;
+           a->shape.columns == b->shape.columns && a->shape.depth == b->shape.depth && a->shape.heads == b->shape.heads;
 }
 
 static const char *const weight_names[] = {
@@ -58,6 +61,9 @@ const char *dvk_use_name(const dvk_use *use, char text[DVK_USE_NAME]) {
         snprintf(text, DVK_USE_NAME, "%s/%s/-", kernel, weight);
     else if (use->kernel == DVK_KERNEL_LAYERNORM)
         snprintf(text, DVK_USE_NAME, "%s/%s/%ux%u", kernel, weight, class.shape.rows, class.shape.columns);
+    else if (use->kernel == DVK_KERNEL_ATTENTION)
+        snprintf(text, DVK_USE_NAME, "%s/%s/%ux%ux%ux%u", kernel, weight, class.shape.heads, class.shape.rows,
+                 class.shape.columns, class.shape.depth);
     else
         snprintf(text, DVK_USE_NAME, "%s/%s/%ux%ux%u", kernel, weight, class.shape.rows, class.shape.columns,
                  class.shape.depth);
@@ -273,8 +279,13 @@ const char *dvk_variant_refusal(const dvk_context *context, const dvk_variant *v
     const uint32_t head_dim = variant->max_head_dim ? use->shape.depth : 0;
     const dvk_verdict *wrong = find_wrong(choices_of(context), variant);
     const char *needs = dvk_variant_needs(variant, &context->features, &context->limits, head_dim);
+    const dvk_driver_bug *bug = needs ? dvk_find_driver_bug(context, variant->features) : NULL;
+    if (bug)
+        return snprintf(text, DVK_REFUSAL, "on this driver %s (%s)", bug->why, bug->link), text;
     if (needs)
-        return snprintf(text, DVK_REFUSAL, "it needs %s", needs), text;
+        return snprintf(text, DVK_REFUSAL, "it needs %s%s", needs,
+                        variant->features & context->disabled_features ? ", and that is disabled" : ""),
+               text;
     if (wrong)
         return snprintf(text, DVK_REFUSAL, "%s", wrong->wrong), text;
     return NULL;

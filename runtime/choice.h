@@ -8,10 +8,10 @@
 /* What the speed of an op depends on; 0 where a number means nothing.
  *     matmul         rows, columns and depth of the product
  *     layernorm      rows, columns
- *     attention      queries, tokens, head_dim
+ *     attention      queries, tokens, head_dim; heads of all images together
  *     attention_row  head_dim as depth */
 typedef struct dvk_shape {
-    uint32_t rows, columns, depth;
+    uint32_t rows, columns, depth, heads;
 } dvk_shape;
 
 /* An op, as far as the choice of its variant goes. */
@@ -21,8 +21,8 @@ typedef struct dvk_use {
     dvk_shape shape;
 } dvk_use;
 
-/* Uses of one class share a choice: counts of rows and tokens are rounded up to a power of four, at least 16. The other
- * numbers belong to the model and stay as they are. */
+/* Uses of one class share a choice: counts of rows, tokens and heads are rounded up to a power of four, at least 16.
+ * The other numbers belong to the model and stay as they are. */
 dvk_use dvk_use_class(const dvk_use *use);
 bool dvk_use_equal(const dvk_use *a, const dvk_use *b);
 

@@ -2,6 +2,7 @@
 
 #include "cache_file.h"
 #include "choice.h"
+#include "driver_bugs.h"
 #include "pipeline.h"
 
 #include <stdio.h>
@@ -55,7 +56,11 @@ static void query_device(dvk_context *context) {
         .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MAINTENANCE_3_PROPERTIES};
     VkPhysicalDeviceIDProperties id = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_ID_PROPERTIES, .pNext = &maintenance};
     VkPhysicalDeviceProperties2 properties = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2, .pNext = &id};
+    VkPhysicalDeviceDriverProperties driver = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_DRIVER_PROPERTIES};
+    if (context->info.api_version >= VK_API_VERSION_1_2)
+        maintenance.pNext = &driver;
     vk->vkGetPhysicalDeviceProperties2(context->physical_device, &properties);
+    context->driver_id = driver.driverID;
     vk->vkGetPhysicalDeviceMemoryProperties(context->physical_device, &context->memory);
     context->limits = properties.properties.limits;
     context->driver_version = properties.properties.driverVersion;
@@ -135,6 +140,10 @@ dvk_result dvk_context_allocate(const dvk_context_params *params, const char *fu
 
 dvk_result dvk_context_start(dvk_context *context, const dvk_context_params *params, dvk_error *error) {
     query_device(context);
+    context->disabled_features = params->disabled_features;
+    context->driver_bugs = dvk_driver_bugs;
+    context->driver_bug_count = dvk_driver_bug_count;
+    dvk_avoid_driver_bugs(context);
     VkCommandPoolCreateInfo pool = {
         .sType = VK_STRUCTURE_TYPE_COMMAND_POOL_CREATE_INFO,
         .queueFamilyIndex = context->queue_family,

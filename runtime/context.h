@@ -73,11 +73,15 @@ struct dvk_context {
     VkPhysicalDeviceMemoryProperties memory;
     uint8_t driver_uuid[VK_UUID_SIZE];
     uint32_t driver_version;
+    VkDriverId driver_id;                     /* 0 before Vulkan 1.2 */
+    const struct dvk_driver_bug *driver_bugs; /* driver_bugs.h's table; tests plant others */
+    size_t driver_bug_count;
     char tier[64];
 
     /* What variants are chosen by. */
     dvk_device_class device_class;
-    dvk_device_features features; /* what was enabled on `device` */
+    dvk_device_features features; /* what was enabled on `device` and may be used */
+    uint32_t disabled_features;   /* by the caller */
     dvk_choices *choices;         /* NULL: of all variants as the table has them, none known by experience */
 
     VkPipelineCreateFlags pipeline_flags; /* of every pipeline: 0, but for tools that ask the compiler about them */

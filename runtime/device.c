@@ -20,9 +20,10 @@ dvk_result dvk_physical_devices(const dvk_instance *instance, VkPhysicalDevice *
     if (!list)
         return dvk_fail_memory(error, found * sizeof(*list));
     result = instance->vk.vkEnumeratePhysicalDevices(instance->handle, &found, list);
-    if (result != VK_INCOMPLETE) /* a device that appears between the two calls is left out */
+    if (result != VK_INCOMPLETE && result != VK_ERROR_INITIALIZATION_FAILED)
         status = dvk_check_vulkan(result, "vkEnumeratePhysicalDevices", error);
-    if (status != DVK_OK) {
+    /* A device that appears between the two calls is left out, and drivers may fail now as well. */
+    if (status != DVK_OK || result == VK_ERROR_INITIALIZATION_FAILED) {
         dvk_release(instance->allocator, list);
         return status;
     }

@@ -50,11 +50,14 @@ static dvk_result find_extension(const dvk_instance *instance, const char *name,
 
 static dvk_result create_instance(bool validation, const dvk_log *log, dvk_instance *instance, dvk_error *error) {
     uint32_t version = VK_API_VERSION_1_0;
-    if (instance->vk.vkEnumerateInstanceVersion(&version) != VK_SUCCESS || version < VK_API_VERSION_1_1)
+    dvk_result status =
+        dvk_check_vulkan(instance->vk.vkEnumerateInstanceVersion(&version), "vkEnumerateInstanceVersion", error);
+    if (status != DVK_OK)
+        return status;
+    if (version < VK_API_VERSION_1_1)
         return dvk_fail(error, DVK_ERROR_NO_VULKAN,
                         "the Vulkan loader knows Vulkan %u.%u only; 1.1 is needed: update the package libvulkan1",
                         VK_API_VERSION_MAJOR(version), VK_API_VERSION_MINOR(version));
-    dvk_result status = DVK_OK;
     bool found = true;
     if (validation)
         status = find_layer(instance, VALIDATION_LAYER, &found, error);

@@ -1,5 +1,6 @@
 #include "known_answer.h"
 
+#include "cache_file.h"
 #include "trial.h"
 
 #include <stdio.h>
@@ -47,6 +48,28 @@ bool dvk_kernel_is_proved(dvk_kernel kernel) {
     return kernel < DVK_KERNEL_SOURCE_IMAGE;
 }
 
+static dvk_verdict begin_verdict(const dvk_context *context, const dvk_variant *variant,
+                                 dvk_specialisation specialisation) {
+    dvk_verdict verdict;
+    memset(&verdict, 0, sizeof(verdict)); /* it goes to a file as it lies in memory */
+    verdict.variant = (uint32_t)(variant - context->choices->table);
+    verdict.specialisation = specialisation;
+    return verdict;
+}
+
+dvk_result dvk_note_lost(dvk_context *context, const dvk_variant *variant, dvk_specialisation specialisation,
+                         dvk_result status) {
+    if (status != DVK_ERROR_DEVICE_LOST)
+        return status;
+    dvk_verdict verdict = begin_verdict(context, variant, specialisation);
+    snprintf(verdict.wrong, sizeof(verdict.wrong), "the device was lost while it ran");
+    if (dvk_choices_add_verdict(context, &verdict, NULL) == DVK_OK) {
+        dvk_choices_store(context);
+        dvk_cache_save(context);
+    }
+    return status;
+}
+
 dvk_result dvk_prove(dvk_context *context, const dvk_variant *variant, dvk_specialisation specialisation,
                      uint32_t repeats, bool *right, dvk_error *error) {
     if (right)
@@ -58,10 +81,7 @@ dvk_result dvk_prove(dvk_context *context, const dvk_variant *variant, dvk_speci
         *right = !known->wrong[0];
     if (known)
         return DVK_OK;
-    dvk_verdict verdict;
-    memset(&verdict, 0, sizeof(verdict)); /* it goes to a file as it lies in memory */
-    verdict.variant = (uint32_t)(variant - context->choices->table);
-    verdict.specialisation = specialisation;
+    dvk_verdict verdict = begin_verdict(context, variant, specialisation);
     dvk_problem problem;
     dvk_result status = dvk_problem_create(&context->allocator, variant, specialisation, NULL, &problem, error);
     if (status != DVK_OK)
@@ -69,7 +89,7 @@ dvk_result dvk_prove(dvk_context *context, const dvk_variant *variant, dvk_speci
     status = try_pipeline(context, &problem, repeats, &verdict, error);
     dvk_problem_destroy(&problem);
     if (status != DVK_OK)
-        return status;
+        return dvk_note_lost(context, variant, specialisation, status);
     if (verdict.wrong[0])
         dvk_log_message(&context->log, DVK_LOG_WARNING, "the variant %s is not used on this device: %s", variant->name,
                         verdict.wrong);

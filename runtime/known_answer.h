@@ -16,4 +16,9 @@ bool dvk_kernel_is_proved(dvk_kernel kernel);
 dvk_result dvk_prove(dvk_context *context, const dvk_variant *variant, dvk_specialisation specialisation,
                      uint32_t repeats, bool *right, dvk_error *error);
 
+/* A device that was lost while a pipeline ran would be lost again: notes it for this context and, where there is a
+ * cache, for the next ones, which then do without the variant. Any other status passes through. */
+dvk_result dvk_note_lost(dvk_context *context, const dvk_variant *variant, dvk_specialisation specialisation,
+                         dvk_result status);
+
 #endif

@@ -144,7 +144,7 @@ static uint32_t images_per_op(const dvk_plan_builder *build, uint64_t image_byte
 static void add_matmul_part(dvk_plan_builder *build, const dvk_matmul_op *product, uint32_t first_row, uint32_t rows,
                             uint32_t first_column, uint32_t columns, uint64_t out_offset) {
     dvk_specialisation specialisation = {.activation = product->activation, .residual = product->residual};
-    dvk_op *op = dvk_add_op(build, DVK_KERNEL_MATMUL, (dvk_shape){rows, columns, product->depth}, specialisation,
+    dvk_op *op = dvk_add_op(build, DVK_KERNEL_MATMUL, (dvk_shape){rows, columns, product->depth, 0}, specialisation,
                             product->label);
     if (!op)
         return;
@@ -200,7 +200,7 @@ void dvk_add_layernorm(dvk_plan_builder *build, const dvk_layernorm_op *norm) {
     uint32_t step = rows_per_op(build, norm->label, norm->rows, in_bytes);
     for (uint32_t row = 0; row < norm->rows; row += step) {
         uint32_t rows = norm->rows - row < step ? norm->rows - row : step;
-        dvk_op *op = dvk_add_op(build, DVK_KERNEL_LAYERNORM, (dvk_shape){rows, build->hidden_size, 0},
+        dvk_op *op = dvk_add_op(build, DVK_KERNEL_LAYERNORM, (dvk_shape){rows, build->hidden_size, 0, 0},
                                 (dvk_specialisation){0}, norm->label);
         if (!op)
             return;
@@ -270,7 +270,7 @@ static void add_attention(dvk_plan_builder *build, const attention *what) {
     uint64_t out_bytes = 4ull * what->queries * build->hidden_size;
     uint32_t images = images_per_op(build, image_bytes);
     for (uint32_t image = 0; image < plan->batch; image += images) {
-        const dvk_shape shape = {what->queries, plan->tokens, config->head_dim};
+        const dvk_shape shape = {what->queries, plan->tokens, config->head_dim, images * config->heads};
         dvk_op *op = dvk_add_op(build, DVK_KERNEL_ATTENTION, shape, (dvk_specialisation){.head_dim = config->head_dim},
                                 what->label);
         if (!op)

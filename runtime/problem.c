@@ -173,7 +173,7 @@ static bool make_attention(dvk_problem *problem, const dvk_shape *size, uint32_t
     dvk_push_attention *push = &problem->op.push.attention;
     problem->op.push_bytes = sizeof(*push);
     if (size)
-        *push = (dvk_push_attention){.tokens = size->columns, .heads = 4, .queries = size->rows};
+        *push = (dvk_push_attention){.tokens = size->columns, .heads = size->heads, .queries = size->rows};
     else
         *push = (dvk_push_attention){.tokens = problem->op.variant->tile_rows + 37, .heads = 2};
     push->row_stride = push->heads * head_dim + (size ? 0 : 4);

@@ -1,6 +1,7 @@
 /* How long every op of a pass takes, by the device's own clock where its queue has one. */
 #include "clock.h"
 #include "commands.h"
+#include "cost_store.h"
 #include "memory.h"
 #include "session.h"
 
@@ -119,6 +120,8 @@ dvk_result dvk_session_profile(dvk_session *session, dvk_op_profile *ops, uint32
                                       .ns = ns[i]};
     }
     dvk_release(&context->allocator, start_ns);
+    if (status == DVK_OK)
+        dvk_costs_store(context, plan, session->op_ns);
     /* Whatever came of it, passes run as before. Where even that fails there is none left, which runs notice. */
     dvk_result recorded = dvk_pass_record(session, status == DVK_OK ? error : NULL);
     if (recorded != DVK_OK)

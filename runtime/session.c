@@ -4,6 +4,7 @@
 #include "cache_file.h"
 #include "clock.h"
 #include "commands.h"
+#include "cost_store.h"
 #include "tune.h"
 #include "upload.h"
 
@@ -268,7 +269,8 @@ static dvk_result record(dvk_session *session, const dvk_session_params *params,
     session->op_ns = dvk_allocate_zeroed(&context->allocator, session->plan.op_count, sizeof(*session->op_ns));
     if (!session->op_ns)
         return dvk_fail_memory(error, session->plan.op_count * sizeof(*session->op_ns));
-    dvk_schedule_estimate(&session->plan, dvk_rates_of(context->info.type), session->op_ns);
+    if (!dvk_costs_load(context, &session->plan, session->op_ns))
+        dvk_schedule_estimate(&session->plan, dvk_rates_of(context->info.type), session->op_ns);
     session->budget_ns = budget_ns(context, params);
     return dvk_pass_record(session, error);
 }

@@ -7,7 +7,8 @@
 
 #include <string.h>
 
-/* A timed batch lasts about so long: two thousand times what submitting and waiting may vary by. */
+/* A timed batch lasts about so long: submitting and waiting, which count where there are no timestamps, vary by a few
+ * per cent of it. */
 static const double batch_ms = 2.0;
 
 enum {
@@ -19,7 +20,9 @@ enum {
      * to finish long before its watchdog. A software driver has no more lanes than it fills with this. */
     GPU_ROWS = 4096,
     GPU_TOKENS = 1024,
-    SOFTWARE_ROWS = 256
+    GPU_HEADS = 32,
+    SOFTWARE_ROWS = 256,
+    SOFTWARE_HEADS = 4
 };
 
 typedef struct candidate {
@@ -44,6 +47,7 @@ static dvk_shape measured_shape(const dvk_context *context, const dvk_use *use) 
     if (use->kernel == DVK_KERNEL_ATTENTION) {
         shape.rows = at_most(shape.rows, software ? SOFTWARE_ROWS : GPU_TOKENS);
         shape.columns = at_most(shape.columns, software ? SOFTWARE_ROWS : GPU_TOKENS);
+        shape.heads = at_most(shape.heads, software ? SOFTWARE_HEADS : GPU_HEADS);
     } else {
         shape.rows = at_most(shape.rows, software ? SOFTWARE_ROWS : GPU_ROWS);
     }
@@ -177,6 +181,7 @@ static dvk_result contest(dvk_context *context, const planned_use *planned, cand
     if (status == DVK_OK && winner)
         status = note_measurements(context, planned, &problem, candidates, count, winner, error);
     dvk_trial_close(&trial);
+    status = dvk_note_lost(context, problem.op.variant, problem.op.specialisation, status);
     dvk_problem_destroy(&problem);
     return status;
 }

@@ -31,7 +31,8 @@ void dvk_uploader_close(dvk_uploader *uploader) {
 static dvk_result begin(dvk_uploader *uploader, dvk_error *error) {
     dvk_context *context = uploader->context;
     /* The pool has no reset flag, as a session's recording is never reset: so a new command buffer each time. */
-    context->vk.vkFreeCommandBuffers(context->device, context->command_pool, 1, &uploader->commands);
+    if (uploader->commands) /* NULL is legal, but ends the process under wine 8 */
+        context->vk.vkFreeCommandBuffers(context->device, context->command_pool, 1, &uploader->commands);
     uploader->commands = VK_NULL_HANDLE;
     dvk_result status =
         dvk_commands_begin(context, VK_COMMAND_BUFFER_USAGE_ONE_TIME_SUBMIT_BIT, &uploader->commands, error);

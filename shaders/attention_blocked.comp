@@ -10,6 +10,7 @@
 layout(constant_id = 1) const uint QUERIES = 64;
 layout(constant_id = 2) const uint LANE_ROWS = 4;
 layout(constant_id = 3) const uint COLUMNS = 8;
+layout(constant_id = 4) const uint PREFETCH = 1; // 0: the next keys do not wait in registers, of which there are fewer
 
 #include "attention.glsl"
 
@@ -68,8 +69,13 @@ void main() {
         next_value[i] = v[base + min((first) + place, push.tokens - 1) * stride4 + item % DIM4];                       \
     }
 
-    FETCH(0)
+    if (PREFETCH != 0) {
+        FETCH(0)
+    }
     for (uint first = 0; first < push.tokens; first += KEYS) {
+        if (PREFETCH == 0) {
+            FETCH(first)
+        }
         barrier(); // the block before has been used
         [[unroll]] for (uint i = 0; i < ITEMS; i++) {
             uint item = lane() + i * LOCAL_SIZE;
@@ -121,7 +127,7 @@ void main() {
         }
         barrier();
 
-        if (first + KEYS < push.tokens) {
+        if (PREFETCH != 0 && first + KEYS < push.tokens) {
             FETCH(first + KEYS)
         }
         [[dont_unroll]] for (uint key4 = 0; key4 < COLUMNS; key4++) {

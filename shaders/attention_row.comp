@@ -34,8 +34,9 @@ void main() {
     float largest = LOWEST;
     for (uint token = lane(); token < push.tokens; token += LOCAL_SIZE) {
         vec4 score = vec4(0.0);
-        for (uint i = 0; i < HEAD_DIM / 4; i++)
+        [[dont_unroll]] for (uint i = 0; i < HEAD_DIM / 4; i++) { // else some drivers keep all of q in registers
             score += q[query + i] * k[query + token * stride4 + i];
+        }
         result[group * push.tokens + token] = sum_of(score);
         largest = max(largest, sum_of(score));
     }

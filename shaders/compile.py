@@ -51,7 +51,7 @@ MAX_SHARED_BYTES = 16384
 MAX_INVOCATIONS = 128
 
 NUMBERS = {"local_size": 0, "subgroups": 0, "subgroup_size": 0, "tile_rows": 1, "tile_columns": 1, "max_head_dim": 0,
-           "head_dim_step": 4}
+           "head_dim_step": 4, "half_sums": 0}
 FIELDS = {"file", "kernel", "class", "weights", "require", "features", "matrix", "half_products", "defines", "glsl",
           *NUMBERS}
 

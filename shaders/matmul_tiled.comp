@@ -1,18 +1,30 @@
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #extension GL_EXT_control_flow_attributes : require
+#if DVK_HALF
+#extension GL_EXT_shader_explicit_arithmetic_types_float16 : require
+#endif
 // Matmul for GPUs: a workgroup computes a tile of the result; slices of both factors pass through shared memory, and an
 // invocation keeps LANE_ROWS rows of two vec4 columns in registers. The lanes lie in a grid as wide as the tile's
 // column pairs; a lane's rows are a grid height apart, so that neighbouring lanes read neighbouring rows.
 //
 // While one slice is multiplied, the next waits in registers; with BUFFERS = 2 it has a place of its own in shared
 // memory, which saves one of two barriers a slice.
+//
+// With DVK_HALF the factors are half precision in shared memory, which is half of the traffic, and in the products,
+// which are twice as fast where hardware packs them; HALF_SUMS of these are summed in half precision before fp32.
 
 layout(constant_id = 1) const uint TILE_ROWS = 64;
 layout(constant_id = 2) const uint TILE_COLUMNS = 64;
 layout(constant_id = 3) const uint TILE_DEPTH = 16;
 layout(constant_id = 4) const uint LANE_ROWS = 4;
 layout(constant_id = 5) const uint BUFFERS = 1;
+#if DVK_HALF
+layout(constant_id = 6) const uint HALF_SUMS = 8;
+#define FACTOR f16vec4
+#else
+#define FACTOR vec4
+#endif
 
 #include "matmul.glsl"
 
@@ -26,8 +38,8 @@ const uint W_STRIDE = TILE_COLUMNS / 4;
 const uint SLICE_A = TILE_ROWS * A_STRIDE;
 const uint SLICE_W = TILE_DEPTH * W_STRIDE;
 
-shared vec4 tile_a[BUFFERS * SLICE_A];
-shared vec4 tile_w[BUFFERS * SLICE_W];
+shared FACTOR tile_a[BUFFERS * SLICE_A];
+shared FACTOR tile_w[BUFFERS * SLICE_W];
 
 #define ITEMS_A DIVIDE_UP(TILE_ROWS *DEPTH4, LOCAL_SIZE)
 #define ITEMS_W DIVIDE_UP(SLICE_W, LOCAL_SIZE)
@@ -75,12 +87,12 @@ void main() {
     [[unroll]] for (uint i = 0; i < ITEMS_A; i++) {                                                                    \
         uint item = lane() + i * LOCAL_SIZE;                                                                           \
         if (item < TILE_ROWS * DEPTH4)                                                                                 \
-            tile_a[(buffer_a) + item / DEPTH4 * A_STRIDE + item % DEPTH4] = next_a[i];                                 \
+            tile_a[(buffer_a) + item / DEPTH4 * A_STRIDE + item % DEPTH4] = FACTOR(next_a[i]);                         \
     }                                                                                                                  \
     [[unroll]] for (uint i = 0; i < ITEMS_W; i++) {                                                                    \
         uint item = lane() + i * LOCAL_SIZE;                                                                           \
         if (item < SLICE_W)                                                                                            \
-            tile_w[(buffer_w) + item] = next_w[i];                                                                     \
+            tile_w[(buffer_w) + item] = FACTOR(next_w[i]);                                                             \
     }
 
     vec4 sum[LANE_ROWS][2];
@@ -99,24 +111,46 @@ void main() {
         if (more) {
             FETCH(first_k + TILE_DEPTH)
         }
+#if DVK_HALF
+        f16vec4 part[LANE_ROWS][2];
+#define PART(r, i) part[r][i]
+#else
+#define PART(r, i) sum[r][i]
+#endif
         [[unroll]] for (uint k4 = 0; k4 < DEPTH4; k4++) {
-            vec4 row_a[LANE_ROWS];
+            FACTOR row_a[LANE_ROWS];
             [[unroll]] for (uint r = 0; r < LANE_ROWS; r++) {
                 row_a[r] = tile_a[buffer_a + (lane_row + r * grid_rows) * A_STRIDE + k4];
             }
+#if DVK_HALF
+            [[unroll]] for (uint r = 0; r < LANE_ROWS; r++) {
+                if (k4 % (HALF_SUMS / 4) == 0) {
+                    part[r][0] = f16vec4(0.0);
+                    part[r][1] = f16vec4(0.0);
+                }
+            }
+#endif
 #define STEP(k, component)                                                                                             \
     {                                                                                                                  \
-        vec4 w0 = tile_w[buffer_w + (4 * k4 + k) * W_STRIDE + lane_column];                                            \
-        vec4 w1 = tile_w[buffer_w + (4 * k4 + k) * W_STRIDE + lane_column + grid_columns];                             \
+        FACTOR w0 = tile_w[buffer_w + (4 * k4 + k) * W_STRIDE + lane_column];                                          \
+        FACTOR w1 = tile_w[buffer_w + (4 * k4 + k) * W_STRIDE + lane_column + grid_columns];                           \
         [[unroll]] for (uint r = 0; r < LANE_ROWS; r++) {                                                              \
-            sum[r][0] += row_a[r].component * w0;                                                                      \
-            sum[r][1] += row_a[r].component * w1;                                                                      \
+            PART(r, 0) += row_a[r].component * w0;                                                                     \
+            PART(r, 1) += row_a[r].component * w1;                                                                     \
         }                                                                                                              \
     }
             STEP(0, x)
             STEP(1, y)
             STEP(2, z)
             STEP(3, w)
+#if DVK_HALF
+            [[unroll]] for (uint r = 0; r < LANE_ROWS; r++) {
+                if (k4 % (HALF_SUMS / 4) == HALF_SUMS / 4 - 1) {
+                    sum[r][0] += vec4(part[r][0]);
+                    sum[r][1] += vec4(part[r][1]);
+                }
+            }
+#endif
         }
         if (BUFFERS == 1) {
             barrier();

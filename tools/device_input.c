@@ -23,6 +23,10 @@ static const char *cache_directory(const struct options *options, char path[PATH
         length = snprintf(path, PATH_MAX, "%s/dino-vk", base);
     else if (home && home[0] == '/')
         length = snprintf(path, PATH_MAX, "%s/.cache/dino-vk", home);
+#ifdef _WIN32
+    else if (getenv("LOCALAPPDATA"))
+        length = snprintf(path, PATH_MAX, "%s/dino-vk", getenv("LOCALAPPDATA"));
+#endif
     else
         return NULL;
     return length > 0 && length < PATH_MAX ? path : NULL;

@@ -5,18 +5,14 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "message.h"
+
 #define HUB_PATH_SIZE 4096
 #define HUB_NAME_LIMIT 96 /* characters of a repository's name */
 #define HUB_FOLDER_SIZE (HUB_NAME_LIMIT + 16)
 
-#if defined(__GNUC__)
-#define HUB_PRINTF __attribute__((format(printf, 3, 4)))
-#else
-#define HUB_PRINTF
-#endif
-
 /* As snprintf; false where the result does not fit, so that no path is ever used cut off. */
-bool hub_print(char *text, size_t size, const char *format, ...) HUB_PRINTF;
+bool hub_print(char *text, size_t size, const char *format, ...) MESSAGE_PRINTF(3, 4);
 
 /* One part of a repository's name or of a revision, or a file's name: characters that the hub allows, and nothing that
  * leads elsewhere in a file system. */

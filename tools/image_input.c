@@ -62,9 +62,9 @@ int images_check_output(const struct options *options, const struct image_identi
     return 0;
 }
 
-static int tell(dvk_error *error, const char *format, ...) MESSAGE_PRINTF(2, 3);
+static int explain(dvk_error *error, const char *format, ...) MESSAGE_PRINTF(2, 3);
 
-static int tell(dvk_error *error, const char *format, ...) {
+static int explain(dvk_error *error, const char *format, ...) {
     va_list arguments;
     va_start(arguments, format);
     error->code = DVK_ERROR_IO;
@@ -83,7 +83,7 @@ static int read_stdin(uint8_t **bytes, size_t *size, dvk_error *error) {
             uint8_t *larger = capacity <= 2 * STDIN_MAX ? realloc(buffer, capacity) : NULL;
             if (!larger) {
                 free(buffer);
-                return tell(error, "the standard input holds more than %zu bytes, too many for an image", used);
+                return explain(error, "the standard input holds more than %zu bytes, too many for an image", used);
             }
             buffer = larger;
         }
@@ -94,7 +94,7 @@ static int read_stdin(uint8_t **bytes, size_t *size, dvk_error *error) {
     }
     if (ferror(stdin)) {
         free(buffer);
-        return tell(error, "the standard input cannot be read: %s", strerror(errno));
+        return explain(error, "the standard input cannot be read: %s", strerror(errno));
     }
     *bytes = buffer;
     *size = used;

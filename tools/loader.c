@@ -1,9 +1,9 @@
 #include "loader.h"
 
 #include <inttypes.h>
-#include <signal.h>
 #include <stdlib.h>
-#include <unistd.h>
+
+#include "posix.h"
 
 /* So many images, or so many bytes of them, are decoded ahead; but a batch always. */
 #define WINDOW_IMAGES 64
@@ -120,9 +120,8 @@ static void *work(void *argument) {
 
 /* One thread is enough to go on with. */
 static int start_threads(struct loader *loader, int wanted) {
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before); /* inherited: signals are the main thread's */
+    signal_mask before;
+    hold_signals(&before); /* inherited: signals are the main thread's */
     loader->threads = calloc((size_t)wanted, sizeof(*loader->threads));
     for (int i = 0; loader->threads && i < wanted; i++) {
         struct worker *worker = malloc(sizeof(*worker));
@@ -135,14 +134,14 @@ static int start_threads(struct loader *loader, int wanted) {
         }
         loader->thread_count++;
     }
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    restore_signals(&before);
     return loader->thread_count ? 0 : fail(EXIT_CODE_DEVICE, "no thread could be started to decode images");
 }
 
 int loader_start(struct loader *loader, const struct options *options, const struct image_identity *identities,
                  struct trace *trace) {
-    long processors = sysconf(_SC_NPROCESSORS_ONLN);
-    int threads = processors < 1 ? 1 : processors > USUAL_THREADS ? USUAL_THREADS : (int)processors;
+    int processors = processor_count();
+    int threads = processors > USUAL_THREADS ? USUAL_THREADS : processors;
     if (options->jobs)
         threads = (int)options->jobs;
     threads = threads < options->image_count ? threads : options->image_count;

@@ -1,11 +1,10 @@
 /* dino-vk, the command: a user of dino_vk.h like any other. */
-#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
-#include <unistd.h>
 
 #include "commands.h"
 #include "output_file.h"
+#include "posix.h"
 
 static int dispatch(const struct options *options) {
     switch (options->command) {
@@ -32,17 +31,20 @@ static int dispatch(const struct options *options) {
 /* A program that is started with one of these closed gets its number for the next file that it opens, and then prints
  * into that file. What stands in for it is open the wrong way round, so that using it fails as it did. */
 static void keep_standard_streams(void) {
+#ifndef _WIN32 /* which hands handles, not numbers, to programs */
     static const int modes[] = {[STDIN_FILENO] = O_WRONLY, [STDOUT_FILENO] = O_RDONLY, [STDERR_FILENO] = O_RDONLY};
     for (int i = STDIN_FILENO; i <= STDERR_FILENO; i++) {
         if (fcntl(i, F_GETFD) < 0)
             (void)!open("/dev/null", modes[i]); /* the lowest free number, which is i */
     }
+#endif
 }
 
 int main(int argc, char **argv) {
     /* Room for the help and for an image's line, so that they are written by flush_stdout(), which knows errno. */
     static char standard_output[1 << 16];
     keep_standard_streams();
+    adopt_arguments(argc, argv);
     setvbuf(stdout, standard_output, isatty(STDOUT_FILENO) ? _IOLBF : _IOFBF, sizeof(standard_output));
     output_file_handle_signals();
     struct options options;
@@ -51,9 +53,11 @@ int main(int argc, char **argv) {
         code = dispatch(&options);
     progress_clear();
     if (code == EXIT_CODE_PIPE) {
+#ifndef _WIN32
         /* Everything is cleaned up: end as a program ends that does not ignore SIGPIPE. */
         signal(SIGPIPE, SIG_DFL);
         raise(SIGPIPE);
+#endif
     }
     return code;
 }

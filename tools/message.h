@@ -4,7 +4,9 @@
 
 #include "dino_vk.h"
 
-#if defined(__GNUC__)
+#if defined(__MINGW32__) /* its own printf family, which knows C99's formats */
+#define MESSAGE_PRINTF(format_index, first_argument) __attribute__((format(gnu_printf, format_index, first_argument)))
+#elif defined(__GNUC__)
 #define MESSAGE_PRINTF(format_index, first_argument) __attribute__((format(printf, format_index, first_argument)))
 #else
 #define MESSAGE_PRINTF(format_index, first_argument)

@@ -10,13 +10,9 @@
 
 #include "hub_names.h"
 
-#if defined(__GNUC__)
-#define PRINTF_LIKE __attribute__((format(printf, 3, 4)))
-#else
-#define PRINTF_LIKE
-#endif
+static dvk_result refuse(dvk_error *error, dvk_result code, const char *format, ...) MESSAGE_PRINTF(3, 4);
 
-PRINTF_LIKE static dvk_result fail(dvk_error *error, dvk_result code, const char *format, ...) {
+static dvk_result refuse(dvk_error *error, dvk_result code, const char *format, ...) {
     if (error) {
         va_list arguments;
         va_start(arguments, format);
@@ -75,30 +71,30 @@ static bool newest_snapshot(const char *repository, char *path, size_t size) {
 dvk_result model_path_resolve(const char *argument, char *path, size_t size, dvk_error *error) {
     char folder[HUB_FOLDER_SIZE], cache[HUB_PATH_SIZE], repository[HUB_PATH_SIZE];
     if (!argument || !*argument)
-        return fail(error, DVK_ERROR_INVALID_ARGUMENT,
-                    "the model's name is empty, expected a directory, a .safetensors or .pth file, or a name like "
-                    "facebook/dino-vits8");
+        return refuse(error, DVK_ERROR_INVALID_ARGUMENT,
+                      "the model's name is empty, expected a directory, a .safetensors or .pth file, or a name like "
+                      "facebook/dino-vits8");
     if (exists(argument)) {
         if (!hub_print(path, size, "%s", argument))
-            return fail(error, DVK_ERROR_INVALID_ARGUMENT, "the model's path has %zu bytes, at most %zu are possible",
-                        strlen(argument), size - 1);
+            return refuse(error, DVK_ERROR_INVALID_ARGUMENT, "the model's path has %zu bytes, at most %zu are possible",
+                          strlen(argument), size - 1);
         return DVK_OK;
     }
     if (!hub_repository_folder(argument, folder))
-        return fail(error, DVK_ERROR_IO,
-                    "%.200s does not exist, expected a model directory, a .safetensors or .pth file, or a name like "
-                    "facebook/dino-vits8",
-                    argument);
+        return refuse(error, DVK_ERROR_IO,
+                      "%.200s does not exist, expected a model directory, a .safetensors or .pth file, or a name like "
+                      "facebook/dino-vits8",
+                      argument);
     if (!hub_cache_directory(cache, sizeof(cache)) ||
         !hub_print(repository, sizeof(repository), "%s/%s", cache, folder))
-        return fail(
+        return refuse(
             error, DVK_ERROR_IO,
             "%s is no path, and there is no place to look it up as a name: set HF_HUB_CACHE to the Hugging Face "
             "cache's directory",
             argument);
     if (main_snapshot(repository, path, size) || newest_snapshot(repository, path, size))
         return DVK_OK;
-    return fail(
+    return refuse(
         error, DVK_ERROR_IO,
         "%s is neither a path nor in the Hugging Face cache %.120s; fetch it with: dino-vk fetch %s, or with: hf "
         "download %s",

@@ -1,13 +1,12 @@
 #include "output_file.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
+
+#include "posix.h"
 
 /* The signal handler walks this list, perhaps in a thread of the Vulkan driver while the main thread changes it: nodes
  * are published complete, never freed, and only switched off. A few hundred bytes a file that was written. */
@@ -28,6 +27,12 @@ static void remove_and_die(int signal_number) {
     raise(signal_number); /* delivered when this handler returns */
 }
 
+#ifdef _WIN32
+/* Ctrl-C only, from a thread of the system; there is nothing to hold it back with. */
+void output_file_handle_signals(void) {
+    signal(SIGINT, remove_and_die);
+}
+#else
 void output_file_handle_signals(void) {
     static const int numbers[] = {SIGINT, SIGTERM, SIGHUP};
     struct sigaction action = {.sa_handler = remove_and_die};
@@ -42,6 +47,7 @@ void output_file_handle_signals(void) {
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN);
 }
+#endif
 
 static int fail_write(const char *path, int error) {
     if (error == EPIPE)
@@ -61,9 +67,8 @@ static int fail_memory(const char *path) {
 /* Creates the file and enters it in the list. The handlers' signals are held back in between, so that none of them
  * finds a file that is not in the list yet. */
 static int create_temporary(struct temporary_file *file) {
-    sigset_t all, old;
-    sigfillset(&all);
-    sigprocmask(SIG_BLOCK, &all, &old);
+    signal_mask before;
+    hold_signals(&before);
     int descriptor = mkostemp(file->path, O_CLOEXEC);
     int error = errno;
     if (descriptor >= 0) {
@@ -71,7 +76,7 @@ static int create_temporary(struct temporary_file *file) {
         file->next = atomic_load(&temporary_files);
         atomic_store(&temporary_files, file);
     }
-    sigprocmask(SIG_SETMASK, &old, NULL);
+    restore_signals(&before);
     errno = error;
     return descriptor;
 }
@@ -81,9 +86,7 @@ static void set_permissions(int descriptor, const struct stat *replaced) {
     mode_t mask = umask(0);
     umask(mask);
     mode_t mode = replaced ? replaced->st_mode & 0777 : 0666 & ~mask;
-    /* Where the file system refuses, the file is merely more private than it could be. */
-    if (fchmod(descriptor, mode) != 0)
-        return;
+    set_mode(descriptor, mode);
 }
 
 static int open_temporary(struct output_file *file, const struct stat *replaced) {
@@ -189,7 +192,7 @@ int output_file_finish(struct output_file *file) {
 int output_file_commit(struct output_file *file) {
     if (!file->temporary)
         return 0;
-    if (rename(file->temporary->path, file->target) != 0)
+    if (replace_file(file->temporary->path, file->target) != 0)
         return fail_write(file->path, errno);
     atomic_store(&file->temporary->exists, false);
     return 0;

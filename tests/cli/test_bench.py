@@ -40,8 +40,9 @@ class Bench(Case):
         for row in found["profile"]:
             self.assertLess(row["gflops"], max(ceilings[name] for name in ("fp32_gflops", "fp16_gflops", "matrix_gflops")))
         if any(device["type"] == "software driver" and device["name"] == found["device"] for device in harness.setup.devices):
-            for name in ("fp32_gflops", "fp16_gflops", "matrix_gflops"):
-                self.assertLess(ceilings[name], 16384)
+            self.assertLess(ceilings["fp32_gflops"], 16384)
+            for name in ("fp16_gflops", "matrix_gflops"):  # such a driver makes them of the same instructions
+                self.assertLess(ceilings[name], 2 * ceilings["fp32_gflops"])
 
     def test_table(self):
         self.need_device()

@@ -6,10 +6,14 @@
  * memory cannot be mapped and nothing runs. The first line names the device and its features; then comes one line a
  * pipeline, of fields with tabs between them:
  *
- *     variant, specialisation, "ok" and statistics as NAME=VALUE, or "failed" and why
+ *     variant, specialisation, "ok" and statistics as NAME=VALUE, or "failed" or "not admitted" and why
+ *
+ * Last come the variants that are chosen where nothing was measured, one line for each type of weights and size of
+ * attention heads.
  *
  * Each variant is compiled by a process of its own, so that a compiler that crashes or hangs spoils one line. */
 #include "architecture.h"
+#include "choice.h"
 #include "context.h"
 #include "pipeline.h"
 
@@ -198,6 +202,25 @@ static void compile_variant(farm_device *device, const dvk_variant *variant) {
     }
 }
 
+static void print_choices(const farm_device *device) {
+    static const char *const weights[] = {"", "fp32", "fp16", "int8"};
+    dvk_error error;
+    for (int weight = DVK_WEIGHT_FP32; weight <= DVK_WEIGHT_INT8; weight++)
+        for (uint32_t head_dim = 32; head_dim <= 128; head_dim *= 2) {
+            printf("chosen\t%s, head_dim %u", weights[weight], head_dim);
+            for (int kernel = 0; kernel < DVK_KERNEL_COUNT; kernel++) {
+                const bool attention = kernel == DVK_KERNEL_ATTENTION || kernel == DVK_KERNEL_ATTENTION_ROW;
+                const dvk_use use = {.kernel = (dvk_kernel)kernel,
+                                     .weight = (dvk_weight_type)weight,
+                                     .shape = {.rows = 785, .columns = 1536, .depth = attention ? head_dim : 384}};
+                const dvk_variant *chosen;
+                if (dvk_variant_choose(&device->context, &use, &chosen, &error) == DVK_OK)
+                    printf("\t%s", chosen->name);
+            }
+            printf("\n");
+        }
+}
+
 /* In a process of its own, which ends with it: what a no-op driver would do on release does not matter. */
 static void compile_apart(const dvk_variant *variant, unsigned seconds) {
     fflush(stdout);
@@ -227,6 +250,25 @@ static void compile_apart(const dvk_variant *variant, unsigned seconds) {
         printf("%s\t-\tfailed\tthe driver died of signal %d\n", variant->name, WTERMSIG(status));
 }
 
+/* Likewise. */
+static bool tell(void (*print)(const farm_device *device)) {
+    fflush(stdout);
+    pid_t child = fork();
+    if (child == 0) {
+        farm_device device;
+        dvk_error error;
+        bool opened = open_device(&device, &error);
+        if (opened)
+            print(&device);
+        else
+            printf("no device\t%s\n", error.message);
+        fflush(stdout);
+        _exit(opened ? 0 : 1);
+    }
+    int status = 1;
+    return child > 0 && waitpid(child, &status, 0) == child && WIFEXITED(status) && !WEXITSTATUS(status);
+}
+
 int main(int argc, char **argv) {
     const char *only = NULL;
     unsigned seconds = 60;
@@ -236,24 +278,10 @@ int main(int argc, char **argv) {
         else if (strcmp(argv[i], "--variant") == 0)
             only = argv[i + 1];
     }
-    fflush(stdout);
-    pid_t child = fork();
-    if (child == 0) {
-        farm_device device;
-        dvk_error error;
-        bool opened = open_device(&device, &error);
-        if (opened)
-            print_device(&device);
-        else
-            printf("no device\t%s\n", error.message);
-        fflush(stdout);
-        _exit(opened ? 0 : 1);
-    }
-    int status = 1;
-    if (child < 0 || waitpid(child, &status, 0) != child || !WIFEXITED(status) || WEXITSTATUS(status))
+    if (!tell(print_device))
         return 1;
     for (size_t i = 0; i < dvk_variant_count; i++)
         if (!only || strcmp(only, dvk_variants[i].name) == 0)
             compile_apart(&dvk_variants[i], seconds);
-    return 0;
+    return tell(print_choices) ? 0 : 1;
 }

@@ -126,9 +126,11 @@ static void case_destroy(test_device *device, matmul_case *test) {
 /* A sum of K + 1 products and the residual, in any order and with or without fused multiply-add, is off by at most
  * (K + 3) roundings (one more for int8's scale) of the sum of the magnitudes (Higham, Accuracy and Stability of
  * Numerical Algorithms, 3.1). The activations stretch that by at most 1.13, GELU's steepest slope, and add their own
- * error: |x|/2 times that of erf or tanh (2e-7, math.glsl) and some roundings, in all under 5e-7 of max(1, |x|). */
+ * error: |x|/2 times that of erf or tanh (2e-7, math.glsl) and some roundings, in all under 5e-7 of max(1, |x|). Of n
+ * products that are summed in half precision, the same holds with its roundings, 2^-11. */
 static double tolerance_of(const matmul_case *test, double bound) {
-    double sum = (test->push.depth + 4) * UNIT_ROUNDOFF * bound;
+    const uint32_t half_sums = test->op.pipeline->variant->half_sums;
+    double sum = (test->push.depth + 4) * UNIT_ROUNDOFF * bound + (half_sums ? half_sums + 1 : 0) * 0x1p-11 * bound;
     return test->activation == DVK_ACTIVATION_NONE ? sum : 1.13 * sum + 5e-7 * fmax(1.0, bound);
 }
 
@@ -152,8 +154,12 @@ static void case_check(test_device *device, matmul_case *test, int repeats, uint
         bound[i] = tolerance_of(test, bound[i]);
     }
     /* Roundings of random sign add up like a random walk: sqrt(K + 3) of them instead of K + 3. Five times that for
-     * short sums, where the walk is no average yet; the activations as above. */
-    double rms = 5.0 * (sqrt(push->depth + 3.0) * UNIT_ROUNDOFF + (test->activation ? 1e-7 : 0.0)) *
+     * short sums, where the walk is no average yet; the activations as above. Of n products that are summed in half
+     * precision each rounding is 0.4 * 2^-11 of a partial sum, which walks, too: in all 0.4 * 2^-11 of their
+     * magnitudes, and sqrt(n / K) of that for the K / n such sums. */
+    const double n = test->op.pipeline->variant->half_sums;
+    const double half = n > 0.0 ? 0.4 * 0x1p-11 * sqrt(n / fmax(n, push->depth)) : 0.0;
+    double rms = 5.0 * (sqrt(push->depth + 3.0) * UNIT_ROUNDOFF + half + (test->activation ? 1e-7 : 0.0)) *
                  sqrt(bound_squares / squares);
     char what[200];
     snprintf(what, sizeof(what), "%u x %u x %u, activation %d, residual %d, planes of %u, first column %u", push->rows,

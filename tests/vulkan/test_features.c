@@ -102,7 +102,7 @@ static void test_real_device(void) {
     CHECK(context->features.bits == 0);
     CHECK(context->features.subgroup_size > 0);
     for (uint32_t kernel = 0; kernel < DVK_KERNEL_COUNT; kernel++) {
-        const dvk_use use = {(dvk_kernel)kernel, DVK_WEIGHT_FP16, {64, 64, 64}};
+        const dvk_use use = {(dvk_kernel)kernel, DVK_WEIGHT_FP16, {64, 64, 64, 4}};
         const dvk_variant *chosen;
         CHECK(dvk_variant_choose(context, &use, &chosen, &error) == DVK_OK);
         CHECK(chosen->features == 0);

@@ -2,12 +2,14 @@
  * a part that is missing must be noticed. */
 #include "clock.h"
 #include "commands.h"
+#include "cost_store.h"
 #include "device.h"
 #include "random.h"
 #include "session.h"
 #include "synth.h"
 
 #define MODEL "schedule-vit-tiny"
+#define CACHE "schedule-cache"
 
 enum { SIZE = 32, PIXELS = 3 * SIZE * SIZE, BATCH = 8, ALL_OUTPUTS = (1 << DVK_OUTPUT_LOGITS) - 1, CAPACITY = 65536 };
 
@@ -209,6 +211,39 @@ static void test_profile(dvk_session *session) {
     CHECK(dvk_session_profile(NULL, NULL, 0, NULL) == DVK_ERROR_INVALID_ARGUMENT);
 }
 
+/* What was measured is found by another context through the cache file, for exactly that plan; of many plans the newest
+ * are kept. */
+static void test_kept_costs(void) {
+    enum { PLANS = 20, KEPT = 16 };
+    static uint64_t measured[PLANS][256];
+    uint32_t counts[PLANS] = {0};
+    for (int turn = 0; turn < 2; turn++) {
+        dvk_context *context = test_open_context(CACHE);
+        dvk_model *model = NULL;
+        REQUIRE(dvk_model_load(context, &(dvk_model_params){.path = MODEL}, &model, NULL) == DVK_OK);
+        for (uint32_t i = 0; i < PLANS; i++) {
+            dvk_session *session = NULL;
+            dvk_session_params params = {.batch = i + 1};
+            REQUIRE(dvk_session_create(model, &params, &session, NULL) == DVK_OK);
+            const uint32_t count = session->plan.op_count;
+            REQUIRE(count <= 256);
+            if (turn == 0) {
+                for (uint32_t op = 0; op < count; op++)
+                    measured[i][op] = 1 + below(1000000);
+                counts[i] = count;
+                dvk_costs_store(context, &session->plan, measured[i]);
+            } else {
+                const bool same =
+                    counts[i] == count && memcmp(session->op_ns, measured[i], count * sizeof(uint64_t)) == 0;
+                CHECK_MESSAGE(same == (i >= PLANS - KEPT), "the costs of a batch of %u", i + 1);
+            }
+            dvk_session_destroy(&session);
+        }
+        dvk_model_destroy(&model);
+        test_close_context(&context);
+    }
+}
+
 /* What submit_budget_ms means. The tiny model takes estimated tenths of a millisecond on the slowest class. */
 static void test_budgets(dvk_model *model) {
     dvk_context *context = model->context;
@@ -261,5 +296,6 @@ int main(void) {
     test_budgets(model);
     dvk_model_destroy(&model);
     test_close_context(&context);
+    test_kept_costs();
     return FINISH();
 }

@@ -2,6 +2,7 @@
  * table; pins and the deterministic order are honoured; and what is chosen gives the features that the others give. */
 #include "choice.h"
 #include "device.h"
+#include "driver_bugs.h"
 #include "known_answer.h"
 #include "session.h"
 #include "synth.h"
@@ -42,7 +43,7 @@ static void plant(dvk_context *context, const dvk_variant *planted, size_t count
 
 /* The one that an untuned context takes. */
 static dvk_variant first_of(const dvk_context *context, dvk_kernel kernel) {
-    const dvk_use use = {kernel, DVK_WEIGHT_FP32, {64, 64, 64}};
+    const dvk_use use = {kernel, DVK_WEIGHT_FP32, {64, 64, 64, 4}};
     const dvk_variant *variant = NULL;
     dvk_error error;
     REQUIRE(dvk_variant_choose(context, &use, &variant, &error) == DVK_OK);
@@ -180,7 +181,7 @@ static void test_all_are_right(void) {
                                                                              : &plain;
         const size_t count = variant->kernel == DVK_KERNEL_MATMUL ? 3 : variant->max_head_dim ? 2 : 1;
         for (size_t j = 0; j < count; j++) {
-            const dvk_use use = {variant->kernel, variant->weight, {64, 64, how[j].head_dim}};
+            const dvk_use use = {variant->kernel, variant->weight, {64, 64, how[j].head_dim, 4}};
             bool right = false;
             if (dvk_variant_refusal(context, variant, &use, why)) {
                 printf("%s: not run, %s\n", variant->name, why);
@@ -262,6 +263,35 @@ static void test_unsteady_is_refused(void) {
     CHECK_MESSAGE(end.result == DVK_OK, "%s", end.error.message);
     CHECK(!strstr(end.variants, "planted"));
     CHECK(listed(context, "planted_unsteady", false, "run 5 of 8 gave other bits"));
+    dvk_context_destroy(&context);
+}
+
+static PFN_vkWaitForFences wait_for_fences;
+
+static VKAPI_ATTR VkResult VKAPI_CALL lose_device(VkDevice device, uint32_t count, const VkFence *fences, VkBool32 all,
+                                                  uint64_t timeout) {
+    VkResult result = wait_for_fences(device, count, fences, all, timeout);
+    return planted_bound ? VK_ERROR_DEVICE_LOST : result;
+}
+
+/* The first session is lost with the device; the next one does without the variant that did it. */
+static void test_loss_is_remembered(void) {
+    dvk_context *context = open_context(DVK_TUNING_OFF, NULL, NULL);
+    dvk_variant planted = first_of(context, DVK_KERNEL_LAYERNORM);
+    planted.name = "planted_loss";
+    plant(context, &planted, 1);
+    hooked = context;
+    planted_bound = false;
+    bind_pipeline = context->vk.vkCmdBindPipeline;
+    wait_for_fences = context->vk.vkWaitForFences;
+    context->vk.vkCmdBindPipeline = note_pipeline;
+    context->vk.vkWaitForFences = lose_device;
+    CHECK(run(context).result == DVK_ERROR_DEVICE_LOST);
+    CHECK(listed(context, "planted_loss", false, "the device was lost"));
+    planted_bound = false; /* a new device */
+    const outcome end = run(context);
+    CHECK_MESSAGE(end.result == DVK_OK, "%s", end.error.message);
+    CHECK(!strstr(end.variants, "planted"));
     dvk_context_destroy(&context);
 }
 
@@ -370,6 +400,64 @@ static void test_bad_pins(void) {
     dvk_context_destroy(&context);
 }
 
+/* A context like `like`, of another driver. */
+static dvk_context of_driver(const dvk_context *like, uint32_t vendor, VkDriverId driver, uint32_t version) {
+    dvk_context other = *like;
+    other.info.vendor_id = vendor;
+    other.driver_id = driver;
+    other.driver_version = version;
+    other.features.bits = UINT32_MAX;
+    return other;
+}
+
+/* Every entry takes away its features on its own driver and nowhere else. */
+static void test_driver_bugs(void) {
+    dvk_context *context = open_context(DVK_TUNING_OFF, NULL, NULL);
+    for (size_t i = 0; i < dvk_driver_bug_count; i++) {
+        const dvk_driver_bug *bug = &dvk_driver_bugs[i];
+        CHECK(bug->features && *bug->why && strncmp(bug->link, "https://", 8) == 0);
+        dvk_context same = of_driver(context, bug->vendor, bug->driver, bug->first);
+        dvk_avoid_driver_bugs(&same);
+        CHECK_MESSAGE((same.features.bits & bug->features) == 0, "%s", bug->why);
+        CHECK(dvk_find_driver_bug(&same, bug->features) != NULL);
+        dvk_context other = of_driver(context, bug->vendor + 1, bug->driver, bug->first);
+        dvk_avoid_driver_bugs(&other);
+        CHECK_MESSAGE(other.features.bits == UINT32_MAX, "%s", bug->why);
+        other = of_driver(context, bug->vendor, (VkDriverId)(bug->driver + 100), bug->first);
+        CHECK(dvk_find_driver_bug(&other, UINT32_MAX) == NULL);
+    }
+    const dvk_driver_bug ranged = {.first = 5, .last = 7, .features = 1, .why = "", .link = ""};
+    for (uint32_t version = 4; version <= 8; version++) {
+        const dvk_context one = of_driver(context, 1, (VkDriverId)1, version);
+        CHECK(dvk_driver_has_bug(&one, &ranged) == (version >= 5 && version <= 7));
+    }
+
+    /* On the device itself, one feature after the other: what needs it is not used, and passes are the same. */
+    const outcome plain = run(context);
+    const uint32_t bits = context->features.bits;
+    for (uint32_t feature = 1; feature && feature <= bits; feature <<= 1) {
+        if (!(bits & feature))
+            continue;
+        const dvk_driver_bug bug = {.vendor = context->info.vendor_id,
+                                    .driver = context->driver_id,
+                                    .features = feature,
+                                    .why = "the test says so",
+                                    .link = "nowhere"};
+        context->features.bits = bits;
+        context->driver_bugs = &bug;
+        context->driver_bug_count = 1;
+        dvk_avoid_driver_bugs(context);
+        CHECK(context->features.bits == (bits & ~feature));
+        for (size_t i = 0; i < dvk_variant_count; i++)
+            if (dvk_variants[i].features & feature)
+                CHECK(listed(context, dvk_variants[i].name, false, "on this driver the test says so (nowhere)"));
+        const outcome end = run(context);
+        CHECK_MESSAGE(end.result == DVK_OK, "%s", end.error.message);
+        check_close(&plain, &end);
+    }
+    dvk_context_destroy(&context);
+}
+
 /* What one context learned, the next one knows. */
 static void test_memory(void) {
     char path[600];
@@ -405,9 +493,11 @@ int main(void) {
     test_nothing_right();
     test_uncompilable_is_refused();
     test_unsteady_is_refused();
+    test_loss_is_remembered();
     test_slow_is_not_chosen();
     test_pins();
     test_bad_pins();
+    test_driver_bugs();
     test_memory();
     return FINISH();
 }
