@@ -555,7 +555,9 @@ typedef struct dvk_target_desc {
     dvk_target_filter filter;
     uint32_t head; /* ATTENTION: 0: the mean of all heads; n: head n - 1 */
     /* PCA: the mean [D] and three directions [3][D] of the host's, as tools that look at many pictures make them; used
-     * only during the call. A basis that stays gives colours that stay from frame to frame. */
+     * only during the call. A basis that stays gives colours that stay from frame to frame. Both NULL: the image's own
+     * directions of largest variance, searched in the pass by twelve steps of an orthogonal iteration from a fixed
+     * start; colours then follow the picture, and may change places between frames. */
     const float *mean, *basis;
     uint64_t reserved[8]; /* 0 */
 } dvk_target_desc;

@@ -65,6 +65,9 @@ typedef struct dvk_op {
         dvk_push_copy copy;
         dvk_push_attention_scores attention_scores;
         dvk_push_project project;
+        dvk_push_covary covary;
+        dvk_push_orthonormalise orthonormalise;
+        dvk_push_align align;
         dvk_push_spread spread;
         dvk_push_picture picture;
         dvk_push_features features;
@@ -86,6 +89,8 @@ typedef struct dvk_plan_target {
     uint64_t scores; /* [patches] vec4 */
     uint64_t spread; /* [3] vec2 */
     uint64_t basis;  /* PCA: [D] the mean, then [D] vec4 */
+    uint64_t start;  /* PCA: [D] vec4 that the search for a basis begins with, never written; 0: the host gave one */
+    uint64_t next;   /* PCA: [D] vec4 */
 } dvk_plan_target;
 
 typedef struct dvk_plan {

@@ -52,6 +52,11 @@ uint32_t dvk_count_groups(const dvk_op *op) {
         return dvk_tiles(op->push.attention_scores.patches, variant->local_size);
     case DVK_KERNEL_PROJECT:
         return op->push.project.tokens;
+    case DVK_KERNEL_COVARY:
+        return dvk_tiles(op->push.covary.columns, variant->local_size / 8);
+    case DVK_KERNEL_ORTHONORMALISE:
+    case DVK_KERNEL_ALIGN:
+        return 1;
     case DVK_KERNEL_SPREAD:
         return 3;
     case DVK_KERNEL_PICTURE_RGBA8:

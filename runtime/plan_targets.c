@@ -72,6 +72,73 @@ static void add_projection(dvk_plan_builder *build, const dvk_plan_target *targe
     dvk_finish_op(build, op, sizeof(dvk_push_project), 8ull * patches_of(plan) * build->hidden_size);
 }
 
+static void add_orthonormalise(dvk_plan_builder *build, const dvk_plan_target *target, uint64_t from) {
+    dvk_op *op =
+        dvk_add_op(build, DVK_KERNEL_ORTHONORMALISE, (dvk_shape){0}, (dvk_specialisation){0}, "orthonormalise");
+    if (!op)
+        return;
+    op->push.orthonormalise = (dvk_push_orthonormalise){.columns = build->hidden_size};
+    dvk_bind(build, op, DVK_PLAN_PICTURES, false, from, 16ull * build->hidden_size);
+    dvk_bind(build, op, DVK_PLAN_PICTURES, true, target->basis, 20ull * build->hidden_size);
+    dvk_finish_op(build, op, sizeof(dvk_push_orthonormalise), 80ull * build->hidden_size);
+}
+
+static void add_covary(dvk_plan_builder *build, const dvk_plan_target *target) {
+    const dvk_plan *plan = build->plan;
+    dvk_op *op = dvk_add_op(build, DVK_KERNEL_COVARY, (dvk_shape){0}, (dvk_specialisation){0}, "covariance");
+    if (!op)
+        return;
+    op->push.covary = (dvk_push_covary){.tokens = patches_of(plan), .columns = build->hidden_size};
+    op->push.covary.first = bind_patches(build, op, target->desc.image);
+    dvk_bind(build, op, DVK_PLAN_PICTURES, false, target->basis, 4ull * build->hidden_size);
+    dvk_bind(build, op, DVK_PLAN_PICTURES, false, target->scores, 16ull * patches_of(plan));
+    dvk_bind(build, op, DVK_PLAN_PICTURES, true, target->next, 16ull * build->hidden_size);
+    dvk_finish_op(build, op, sizeof(dvk_push_covary), 8ull * patches_of(plan) * build->hidden_size);
+}
+
+static void add_mean_of_patches(dvk_plan_builder *build, const dvk_plan_target *target) {
+    const dvk_plan *plan = build->plan;
+    dvk_op *op = dvk_add_op(build, DVK_KERNEL_MEAN, (dvk_shape){0}, (dvk_specialisation){0}, "mean of patches");
+    if (!op)
+        return;
+    const uint64_t image_bytes = 4ull * plan->tokens * build->hidden_size;
+    const uint64_t first = target->desc.image * image_bytes, before = first % 256;
+    /* The kernel counts rows from where it is bound: whole rows lie before the image, or the image is bound itself. */
+    const uint32_t rows = before ? target->desc.image * plan->tokens : 0;
+    dvk_bind(build, op, plan->last_buffer, false, before ? 0 : first, before ? first + image_bytes : image_bytes);
+    dvk_bind(build, op, DVK_PLAN_PICTURES, true, target->basis, 4ull * build->hidden_size);
+    op->push.mean =
+        (dvk_push_mean){.tokens = rows + plan->tokens, .first = rows + plan->prefix, .columns = build->hidden_size};
+    dvk_finish_op(build, op, sizeof(dvk_push_mean), (uint64_t)plan->tokens * build->hidden_size);
+}
+
+/* Orthogonal iteration with a block of four (Golub and Van Loan, "Matrix Computations", 8.2.4), always from the same
+ * start, so that a pass depends on nothing before it. What remains of the error falls by the ratio of the fifth
+ * variance to the third with each step. */
+enum { PCA_STEPS = 12 };
+
+static void add_search(dvk_plan_builder *build, const dvk_plan_target *target) {
+    add_mean_of_patches(build, target);
+    add_orthonormalise(build, target, target->start);
+    for (uint32_t i = 0; i < PCA_STEPS; i++) {
+        add_projection(build, target);
+        add_covary(build, target);
+        add_orthonormalise(build, target, target->next);
+    }
+}
+
+/* The scores turn to the directions of the largest variance. */
+static void add_align(dvk_plan_builder *build, const dvk_plan_target *target) {
+    const dvk_plan *plan = build->plan;
+    dvk_op *op = dvk_add_op(build, DVK_KERNEL_ALIGN, (dvk_shape){0}, (dvk_specialisation){0}, "largest variance");
+    if (!op)
+        return;
+    op->push.align = (dvk_push_align){.tokens = patches_of(plan), .columns = build->hidden_size};
+    dvk_bind(build, op, DVK_PLAN_PICTURES, false, target->basis, 20ull * build->hidden_size);
+    dvk_bind(build, op, DVK_PLAN_PICTURES, true, target->scores, 16ull * patches_of(plan));
+    dvk_finish_op(build, op, sizeof(dvk_push_align), 32ull * patches_of(plan));
+}
+
 /* percent of the values are below. */
 static void set_percentile(uint32_t count, double percent, uint32_t *rank, float *fraction) {
     const double position = percent / 100.0 * (count - 1);
@@ -164,7 +231,14 @@ void dvk_add_targets(dvk_plan_builder *build) {
             add_picture(build, i, target, 0.0f);
         } else {
             target->basis = place(plan, 20ull * build->hidden_size);
+            if (!desc->basis) {
+                target->start = place(plan, 16ull * build->hidden_size);
+                target->next = place(plan, 16ull * build->hidden_size);
+                add_search(build, target);
+            }
             add_projection(build, target);
+            if (!desc->basis)
+                add_align(build, target);
             add_spread(build, target, 1.0);
             add_picture(build, i, target, 0.5f);
         }

@@ -195,27 +195,45 @@ static dvk_result upload_angles(dvk_session *session, dvk_error *error) {
     return status;
 }
 
-/* The mean, then the three directions column by column, with a fourth that is zero. */
+/* Fixed numbers in -1..1 for a search to start from. */
+static void fill_start(float *values, size_t count) {
+    uint32_t state = 1;
+    for (size_t i = 0; i < count; i++) {
+        state = state * 1664525u + 1013904223u; /* Numerical Recipes, 7.1 */
+        values[i] = (float)(state >> 8) * 0x1p-23f - 1.0f;
+    }
+}
+
+/* The host's: the mean, then the three directions column by column, with a fourth that is zero. Else where the search
+ * for directions begins. */
+static dvk_result upload_basis(dvk_session *session, const dvk_plan_target *target, dvk_error *error) {
+    const size_t size = session->model->config.hidden_size, count = target->desc.basis ? 5 * size : 4 * size;
+    const dvk_allocator *allocator = &session->model->allocator;
+    float *values = dvk_allocate_zeroed(allocator, count, sizeof(*values));
+    if (!values)
+        return dvk_fail_memory(error, count * sizeof(*values));
+    if (target->desc.basis) {
+        memcpy(values, target->desc.mean, size * sizeof(*values));
+        for (size_t c = 0; c < size; c++)
+            for (size_t k = 0; k < 3; k++)
+                values[size + 4 * c + k] = target->desc.basis[k * size + c];
+    } else {
+        fill_start(values, count);
+    }
+    dvk_result status = upload_part(session, values, count * sizeof(*values), &session->buffers[DVK_PLAN_PICTURES],
+                                    target->desc.basis ? target->basis : target->start, error);
+    dvk_release(allocator, values);
+    return status;
+}
+
 static dvk_result upload_bases(dvk_session *session, dvk_error *error) {
     dvk_plan *plan = &session->plan;
-    const uint32_t size = session->model->config.hidden_size;
-    const dvk_allocator *allocator = &session->model->allocator;
     dvk_result status = DVK_OK;
     for (uint32_t i = 0; i < plan->target_count && status == DVK_OK; i++) {
         dvk_plan_target *target = &plan->targets[i];
-        if (target->desc.kind != DVK_TARGET_PCA)
-            continue;
-        float *basis = dvk_allocate_zeroed(allocator, 5 * (size_t)size, sizeof(*basis));
-        if (!basis)
-            return dvk_fail_memory(error, 5 * (size_t)size * sizeof(*basis));
-        memcpy(basis, target->desc.mean, size * sizeof(*basis));
-        for (uint32_t c = 0; c < size; c++)
-            for (uint32_t k = 0; k < 3; k++)
-                basis[size + 4 * (size_t)c + k] = target->desc.basis[k * (size_t)size + c];
+        if (target->desc.kind == DVK_TARGET_PCA)
+            status = upload_basis(session, target, error);
         target->desc.mean = target->desc.basis = NULL; /* the host's, of this call alone */
-        status = upload_part(session, basis, 5 * (size_t)size * sizeof(*basis), &session->buffers[DVK_PLAN_PICTURES],
-                             target->basis, error);
-        dvk_release(allocator, basis);
     }
     return status;
 }

@@ -54,8 +54,9 @@ static dvk_result check_target(const dvk_target_desc *target, uint32_t index, co
         return dvk_fail(error, DVK_ERROR_INVALID_ARGUMENT,
                         "target %u: head %u, which is number %u counted from 0: the model has %u", index, target->head,
                         target->head - 1, info->heads);
-    if (target->kind == DVK_TARGET_PCA && (!target->mean || !target->basis))
-        return dvk_fail(error, DVK_ERROR_INVALID_ARGUMENT, "target %u: PCA needs a mean and a basis", index);
+    if (target->kind == DVK_TARGET_PCA && !target->mean != !target->basis)
+        return dvk_fail(error, DVK_ERROR_INVALID_ARGUMENT, "target %u: PCA takes a mean and a basis, or neither",
+                        index);
     if (target->kind == DVK_TARGET_FEATURES && info->hidden_size / 4 > context->limits.maxImageArrayLayers)
         return dvk_fail(error, DVK_ERROR_UNSUPPORTED,
                         "target %u: %u features are %u layers, and the device's images have at most %u: use a buffer",

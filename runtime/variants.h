@@ -23,6 +23,9 @@ typedef enum dvk_kernel {
     DVK_KERNEL_COPY,
     DVK_KERNEL_ATTENTION_SCORES,
     DVK_KERNEL_PROJECT,
+    DVK_KERNEL_COVARY,
+    DVK_KERNEL_ORTHONORMALISE,
+    DVK_KERNEL_ALIGN,
     DVK_KERNEL_SPREAD,
     DVK_KERNEL_PICTURE_RGBA8, /* pictures and features: one kernel a format, which shaders name */
     DVK_KERNEL_PICTURE_RGBA16F,

@@ -22,7 +22,7 @@ TARGET = "vulkan1.1"
 # kernel -> its bindings
 KERNELS = {"patchify": 2, "matmul": 4, "layernorm": 3, "attention": 4, "attention_row": 3, "mean": 2,
            "rotate": 2, "source_image": 3, "source_buffer": 3, "resample": 3, "copy": 2,
-           "attention_scores": 2, "project": 3, "spread": 2, "picture_rgba8": 3, "picture_rgba16f": 3,
+           "attention_scores": 2, "project": 3, "covary": 4, "orthonormalise": 2, "align": 2, "spread": 2, "picture_rgba8": 3, "picture_rgba16f": 3,
            "picture_rgba32f": 3, "picture_r32f": 3, "features_rgba16f": 2, "features_rgba32f": 2}
 # kernel -> those of its bindings that are no storage buffers: a "texture" is read, an "image" written
 IMAGES = {"source_image": {0: "texture"}, "picture_rgba8": {2: "image"}, "picture_rgba16f": {2: "image"},

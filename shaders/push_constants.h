@@ -214,6 +214,37 @@ DVK_PUSH(dvk_push_project) {
 DVK_PUSH_END(dvk_push_project)
 #endif
 
+#if defined(DVK_KERNEL_COVARY) || !defined(VULKAN)
+/* result[c] = sum_token (values[first + token * columns + c] - mean[c]) * scores[token]. One workgroup: an eighth of
+ * local_size columns. */
+DVK_PUSH(dvk_push_covary) {
+    DVK_PUSH_GROUPS
+    DVK_UINT tokens;
+    DVK_UINT columns; /* a multiple of 4 */
+    DVK_UINT first;
+}
+DVK_PUSH_END(dvk_push_covary)
+#endif
+
+#if defined(DVK_KERNEL_ORTHONORMALISE) || !defined(VULKAN)
+/* Four vectors [columns] to an orthonormal basis of what they span. One workgroup. */
+DVK_PUSH(dvk_push_orthonormalise) {
+    DVK_PUSH_GROUPS
+    DVK_UINT columns; /* a multiple of 4 */
+}
+DVK_PUSH_END(dvk_push_orthonormalise)
+#endif
+
+#if defined(DVK_KERNEL_ALIGN) || !defined(VULKAN)
+/* Scores [tokens] turn, so that their covariance is diagonal and falling. One workgroup. */
+DVK_PUSH(dvk_push_align) {
+    DVK_PUSH_GROUPS
+    DVK_UINT tokens;
+    DVK_UINT columns; /* a multiple of 4 */
+}
+DVK_PUSH_END(dvk_push_align)
+#endif
+
 #if defined(DVK_KERNEL_SPREAD) || !defined(VULKAN)
 /* spread[channel] = the values at two places of the sorted scores [count], each `fraction` of the way from a rank to
  * the next. One workgroup a channel; three channels. */
