@@ -26,7 +26,7 @@ VkDescriptorType dvk_descriptor_type(dvk_binding_kind kind);
 
 /* Finds or makes one; it lives as long as the context. */
 dvk_result dvk_pipeline_get(dvk_context *context, const dvk_variant *variant, dvk_specialisation specialisation,
-                            const dvk_pipeline **pipeline, dvk_error *error);
+                            const dvk_pipeline **found, dvk_error *error);
 void dvk_pipelines_destroy(dvk_context *context);
 
 /* Whether a session whose matrices are `weight` may use the variant for a kernel, whatever the device can do. */

@@ -86,7 +86,7 @@ static dvk_result read_sides(const dvk_json *item, const char *key, const char *
     bool list = dvk_json_is(item, DVK_JSON_LIST);
     const dvk_json *high = list ? dvk_json_item(item, 0) : dvk_json_get(item, "height");
     const dvk_json *wide = list ? dvk_json_item(item, 1) : dvk_json_get(item, "width");
-    if ((list ? dvk_json_count(item) : dvk_json_count(item)) != 2 || !high || !wide)
+    if (dvk_json_count(item) != 2 || !high || !wide)
         return dvk_fail(error, DVK_ERROR_UNSUPPORTED,
                         "%s: \"%s\" must be a number, {\"height\", \"width\"} or {\"shortest_edge\"}", path, key);
     dvk_result result = dvk_json_to_uint(high, key, 1, MAX_SIDE, path, height, error);

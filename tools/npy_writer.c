@@ -14,7 +14,7 @@ int npy_write_header(struct output_file *file, const uint64_t *shape, uint32_t d
      * 20 digits. */
     enum { PREFIX = 10, SIZE = 192 };
     char header[SIZE];
-    memcpy(header, "\x93NUMPY\x01\x00", 8);
+    memcpy(header, "\x93NUMPY\x01\x00", 8); /* NOLINT(bugprone-not-null-terminated-result): it is no string */
     char extents[24 * NPY_MAX_DIMENSIONS + 1] = "";
     size_t used = 0;
     for (uint32_t i = 0; i < dimensions && i < NPY_MAX_DIMENSIONS; i++)
