@@ -321,7 +321,7 @@ dvk_result ceilings_measure(dvk_context *context, struct ceilings *ceilings, dvk
         status = measure_chains(&bench, &kernel, 2.0 * invocations, &ceilings->fp32_gflops, error);
     kernel.code = spirv_fp16;
     kernel.code_bytes = spirv_fp16_bytes;
-    if (status == DVK_OK && spirv_fp16_bytes && (context->features.bits & DVK_FEATURE_FP16_ARITHMETIC))
+    if (status == DVK_OK && spirv_fp16_bytes > 0 && (context->features.bits & DVK_FEATURE_FP16_ARITHMETIC))
         status = measure_chains(&bench, &kernel, 4.0 * invocations, &ceilings->fp16_gflops, error);
     if (status == DVK_OK)
         status = measure_matrices(&bench, ceilings, invocations, error);
