@@ -629,7 +629,7 @@ static const struct {
 static void test_backbones(void) {
     static const float zeros[64 * 256];
     for (size_t i = 0; i < LENGTH(backbones); i++) {
-        dvk_tensor_list list;
+        dvk_tensor_list list = {0}; /* the C library's allocator */
         dvk_dino_texts texts = {0};
         dvk_error error = {0};
         /* A list for dvk_tensor_list_free(): one allocation; the names are literals. */
