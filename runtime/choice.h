@@ -38,7 +38,8 @@ bool dvk_kernel_is_tuned(dvk_kernel kernel);
 typedef struct dvk_verdict {
     uint32_t variant; /* index in the table */
     dvk_specialisation specialisation;
-    char wrong[100]; /* in what way; "": it gave the known answer */
+    uint32_t passing; /* 1: not for the cache file, for it may be of the moment; else 0 */
+    char wrong[100];  /* in what way; "": it gave the known answer */
 } dvk_verdict;
 
 typedef struct dvk_measurement {

@@ -35,8 +35,10 @@ uint64_t dvk_choices_build_id(const dvk_choices *choices) {
 
 void dvk_choices_store(dvk_context *context) {
     dvk_choices *choices = context->choices;
-    const stored_counts counts = {(uint32_t)choices->verdict_count, (uint32_t)choices->measurement_count};
-    const size_t verdicts = choices->verdict_count * sizeof(*choices->verdicts);
+    stored_counts counts = {0, (uint32_t)choices->measurement_count};
+    for (size_t i = 0; i < choices->verdict_count; i++)
+        counts.verdicts += !choices->verdicts[i].passing;
+    const size_t verdicts = counts.verdicts * sizeof(*choices->verdicts);
     const size_t measurements = choices->measurement_count * sizeof(*choices->measurements);
     if (!choices->changed || !context->cache_path)
         return;
@@ -44,10 +46,14 @@ void dvk_choices_store(dvk_context *context) {
     if (!bytes) /* another time */
         return;
     memcpy(bytes, &counts, sizeof(counts));
-    if (verdicts)
-        memcpy(bytes + sizeof(counts), choices->verdicts, verdicts);
+    uint8_t *at = bytes + sizeof(counts);
+    for (size_t i = 0; i < choices->verdict_count; i++)
+        if (!choices->verdicts[i].passing) {
+            memcpy(at, &choices->verdicts[i], sizeof(*choices->verdicts));
+            at += sizeof(*choices->verdicts);
+        }
     if (measurements)
-        memcpy(bytes + sizeof(counts) + verdicts, choices->measurements, measurements);
+        memcpy(at, choices->measurements, measurements);
     choices->changed =
         !dvk_cache_put_section(context, DVK_CACHE_CHOICES, bytes, sizeof(counts) + verdicts + measurements);
     dvk_release(&context->allocator, bytes);

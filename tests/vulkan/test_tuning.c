@@ -1,5 +1,6 @@
 /* How variants are chosen: what is wrong, unsteady, slow or will not compile is not used, whatever stands first in the
  * table; pins and the deterministic order are honoured; and what is chosen gives the features that the others give. */
+#include "cache_file.h"
 #include "choice.h"
 #include "device.h"
 #include "driver_bugs.h"
@@ -250,6 +251,9 @@ static void test_uncompilable_is_refused(void) {
     CHECK_MESSAGE(end.result == DVK_OK, "%s", end.error.message);
     CHECK(!strstr(end.variants, "planted"));
     CHECK(listed(context, "planted_uncompilable", false, "it does not compile"));
+    const dvk_choices *choices = context->choices;
+    for (size_t i = 0; i < choices->verdict_count; i++)
+        CHECK(choices->verdicts[i].passing == (choices->verdicts[i].wrong[0] != '\0'));
     dvk_context_destroy(&context);
 }
 
@@ -551,6 +555,12 @@ static void test_memory(void) {
     const outcome first = run(context);
     const size_t verdicts = context->choices->verdict_count, measurements = context->choices->measurement_count;
     CHECK(verdicts > 4);
+    /* One more, of the moment: known as long as the context is, and not to be found in the file. */
+    const dvk_verdict passing = {.variant = 0, .specialisation = {.head_dim = 7}, .passing = 1, .wrong = "just now"};
+    REQUIRE(dvk_choices_add_verdict(context, &passing, NULL) == DVK_OK);
+    CHECK(dvk_choices_find_verdict(context->choices, &dvk_variants[0], passing.specialisation) != NULL);
+    dvk_choices_store(context);
+    dvk_cache_save(context);
     dvk_context_destroy(&context);
 
     context = open_context(DVK_TUNING_DEFAULT, NULL, CACHE);
