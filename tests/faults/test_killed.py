@@ -14,7 +14,8 @@ import sys
 import tempfile
 import time
 
-command, synth_model, stub, count = sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4])
+command, synth_model, stub = (os.path.abspath(path) for path in sys.argv[1:4])
+count = int(sys.argv[4])
 chance = random.Random(int(sys.argv[5]) if len(sys.argv) > 5 else None)
 folder = pathlib.Path(tempfile.mkdtemp(prefix="killed-", dir="."))
 OUTPUTS = {"out.npy": "-o", "attention.png": "--attention", "pca.png": "--pca"}
