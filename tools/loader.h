@@ -55,6 +55,9 @@ struct loader {
     pthread_cond_t work, progress;
     pthread_t *threads;
     int thread_count;
+    struct sandbox *sandboxes; /* one a thread, zeroed where there is none */
+    int sandbox_count;         /* that were opened */
+    struct sandbox *own;       /* the main thread's, behind them */
 };
 
 /* All return 0 or an exit code after the sentence has been printed. */
