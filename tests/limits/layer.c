@@ -25,8 +25,9 @@ void limits_broken(const char *format, ...) {
 
 __attribute__((constructor)) static void read_profile(void) {
     char why_not[256], bits[24];
-    const char *file = getenv("DVK_LIMITS_FILE"), *name = getenv("DVK_LIMITS");
-    if (!limits_profile_read(file ? file : "", name ? name : "", &limits_claimed, why_not, sizeof(why_not))) {
+    const char *file = getenv("DVK_LIMITS_FILE"), *name = getenv("DVK_LIMITS"), *more = getenv("DVK_LIMITS_MORE");
+    if (!limits_profile_read(file ? file : "", name ? name : "", more ? more : "", &limits_claimed, why_not,
+                             sizeof(why_not))) {
         fprintf(stderr, "limits: %s\n", why_not);
         abort();
     }

@@ -119,11 +119,9 @@ static bool read_value(const char *key, char *value, limits_profile *profile) {
            (!strcmp(key, "types") && read_types(value, profile));
 }
 
-static bool read_line(char *line, limits_profile *profile, char *why_not, size_t size) {
+static bool read_values(char *values, limits_profile *profile, char *why_not, size_t size) {
     char *rest = NULL;
-    strtok_r(line, " \n", &rest);
-    strtok_r(NULL, " \n", &rest); /* the tests are meson's */
-    for (char *word = strtok_r(NULL, " \n", &rest); word; word = strtok_r(NULL, " \n", &rest)) {
+    for (char *word = strtok_r(values, " \n", &rest); word; word = strtok_r(NULL, " \n", &rest)) {
         char *value = strchr(word, '=');
         if (value)
             *value++ = '\0';
@@ -140,7 +138,15 @@ static bool read_line(char *line, limits_profile *profile, char *why_not, size_t
     return true;
 }
 
-bool limits_profile_read(const char *path, const char *name, limits_profile *profile, char *why_not, size_t size) {
+/* Behind the name and the tests, which are meson's. */
+static char *values_of(char *line) {
+    line += strcspn(line, " ");
+    line += strspn(line, " ");
+    return line + strcspn(line, " \n");
+}
+
+bool limits_profile_read(const char *path, const char *name, const char *more, limits_profile *profile, char *why_not,
+                         size_t size) {
     char line[1024];
     const size_t length = strlen(name);
     FILE *file = fopen(path, "r");
@@ -149,8 +155,10 @@ bool limits_profile_read(const char *path, const char *name, limits_profile *pro
     bool found = false, good = false;
     while (file && !found && fgets(line, sizeof(line), file)) {
         found = length && *line != '#' && !strncmp(line, name, length) && line[length] == ' ';
-        good = found && read_line(line, profile, why_not, size);
+        good = found && read_values(values_of(line), profile, why_not, size);
     }
+    snprintf(line, sizeof(line), "%s", more);
+    good = good && read_values(line, profile, why_not, size);
     if (file)
         fclose(file);
     if (!found)

@@ -31,12 +31,15 @@ typedef struct limits_profile {
     uint64_t hide;
     uint64_t allocations, allocation; /* the latter in MiB */
     uint64_t vendor, driver, driver_version;
-    uint64_t drop; /* every so many-th dispatch is lost */
+    uint64_t drop;                           /* every so many-th dispatch is lost */
     VkPhysicalDeviceMemoryProperties memory; /* memoryTypeCount 0: the device's own */
     uint32_t buffer_types;                   /* the types that a buffer may have, as bits */
 } limits_profile;
 
-/* False, and why not, where there is no such line or it is no profile. */
-bool limits_profile_read(const char *path, const char *name, limits_profile *profile, char *why_not, size_t size);
+/* `more`: keys and values behind those of the line. False, and why not, where there is no such line or it is no
+ * profile.
+ */
+bool limits_profile_read(const char *path, const char *name, const char *more, limits_profile *profile, char *why_not,
+                         size_t size);
 
 #endif
