@@ -52,8 +52,8 @@ MAX_INVOCATIONS = 128
 
 NUMBERS = {"local_size": 0, "subgroups": 0, "subgroup_size": 0, "tile_rows": 1, "tile_columns": 1, "max_head_dim": 0,
            "head_dim_step": 4, "half_sums": 0}
-FIELDS = {"file", "kernel", "class", "weights", "require", "features", "matrix", "half_products", "defines", "glsl",
-          *NUMBERS}
+FIELDS = {"file", "kernel", "class", "weights", "require", "features", "matrix", "half_products", "large", "defines",
+          "glsl", *NUMBERS}
 
 
 class TableError(Exception):
@@ -73,8 +73,8 @@ def evaluate(variant, expression):
 
 def make_variant(shader, name, weight, line):
     """The fields of the shader and of the variant's own line together, with their defaults."""
-    variant = {"class": None, "require": [], "features": [], "matrix": [], "half_products": False, "defines": {},
-               "glsl": []}
+    variant = {"class": None, "require": [], "features": [], "matrix": [], "half_products": False,
+               "large": False, "defines": {}, "glsl": []}
     both = {key: value for key, value in shader.items() if key != "variants"} | line
     variant |= {key: value for key, value in both.items() if not key.isupper()}
     variant |= {"name": name, "weight": weight, "constants": {}}
@@ -199,6 +199,7 @@ def write_c(variants):
             f"        .device_class = DVK_CLASS_{variant['class'].upper()},",
             f"        .features = {features},",
             f"        .half_products = {str(variant['half_products']).lower()},",
+            f"        .large = {str(variant['large']).lower()},",
         ]
         lines += [f"        .{key} = {variant[key]}," for key in (*NUMBERS, "shared_bytes", "shared_bytes_per_head_dim")]
         if variant["matrix"]:
