@@ -107,7 +107,7 @@ const char *dvk_variant_refusal(const dvk_context *context, const dvk_variant *v
                                 char text[DVK_REFUSAL]);
 
 /* Fails with UNSUPPORTED where nothing is left to choose, or what is pinned cannot serve. */
-dvk_result dvk_variant_choose(const dvk_context *context, const dvk_use *use, const dvk_variant **variant,
+dvk_result dvk_variant_choose(const dvk_context *context, const dvk_use *use, const dvk_variant **chosen,
                               dvk_error *error);
 
 /* The variants that may be chosen for the use, in order of preference, at most `capacity`: those meant for the
