@@ -1,10 +1,12 @@
 /* The cache file with all its sections. The first byte chooses what the rest is:
- *   0  the file
- *   1  what follows a header that fits
- *   2  the section of choices: how many verdicts and measurements (a byte each), and these as they lie in memory; or
- * the bytes 255 and 0, for 80,000 different verdicts 3  the section of costs, where a word of ones stands for the hash
- * of the plan that is asked for Whatever it is, opening succeeds, what is taken from it is sound, and saving it gives a
- * file that reads the same. */
+ *
+ *     0  the file
+ *     1  what follows a header that fits
+ *     2  the section of choices: how many verdicts and measurements (a byte each), and these as they lie in memory;
+ *        the bytes 255 and 0 alone mean 80,000 different verdicts
+ *     3  the section of costs, where a word of ones stands for the hash of the plan that is asked for
+ *
+ * Whatever it is, opening succeeds, what is taken from it is sound, and saving it gives a file that reads the same. */
 #include "cache_file.h"
 #include "choice.h"
 #include "cost_store.h"
