@@ -796,9 +796,10 @@ typedef struct dvk_record_params {
  * Errors: INVALID_ARGUMENT (a position out of range or order, an undeclared flag, a slot that does not exist). */
 DVK_API dvk_result dvk_session_record(dvk_session *session, const dvk_record_params *params, dvk_error *error);
 
-/* How far a pass gets from `from` within budget_us microseconds of device time; at least one workgroup further, so that
- * a loop over it ends. It goes by the costs that dvk_session_profile() measured, less an eighth, for slices vary;
- * before that by estimates, which are meant for slow devices and cut finer than needed:
+/* How far a pass gets from `from` within budget_us microseconds, at least one workgroup further, so that a loop over it
+ * ends. The budget is what hardly any slice exceeds (99 of 100 do not), so that most take less. It goes by the costs
+ * that dvk_session_profile() measured, counted double, or by estimates, which are meant for slow devices and cut finer
+ * than needed; once dvk_session_learn() was told of slices, by these:
  *
  *     dvk_position at = {0, 0}, end = dvk_session_get_info(session)->end;
  *     dvk_record_params params = {.command_buffer = commands};
@@ -810,6 +811,14 @@ DVK_API dvk_result dvk_session_record(dvk_session *session, const dvk_record_par
  *
  * From the end or beyond, the end. */
 DVK_API dvk_position dvk_session_slice(const dvk_session *session, dvk_position from, uint32_t budget_us);
+
+/* Tells that a range which dvk_session_record() recorded took took_us microseconds on the device, so that the next
+ * slices are cut by it: a mean and a spread are kept for each kind of op. By the host's timestamps around the range,
+ * read whenever they are there, frames later, too; or from its submission to its fence where nothing else was
+ * submitted. Times that are not told do no harm. Forgotten by dvk_session_profile(). Never allocates or waits.
+ * Errors: INVALID_ARGUMENT (no range of the pass). */
+DVK_API dvk_result dvk_session_learn(dvk_session *session, dvk_position first, dvk_position last, uint32_t took_us,
+                                     dvk_error *error);
 
 /* ------------------------------------------------------------------------------------------- for people */
 

@@ -133,7 +133,7 @@ static void open_device(test_host *host, host_kind kind) {
     VkDeviceCreateInfo info = {
         .sType = VK_STRUCTURE_TYPE_DEVICE_CREATE_INFO, .queueCreateInfoCount = count, .pQueueCreateInfos = queues};
     static dvk_device_advice advice;
-    if (kind == HOST_GODOT) {
+    if (kind == HOST_GODOT || kind == HOST_UNWATCHED) {
         enable_like_godot(host, &features_11, &features_12, &features);
         info.pNext = &features;
     } else if (kind == HOST_ADVISED) {
@@ -159,7 +159,7 @@ static void open_device(test_host *host, host_kind kind) {
 void host_open(test_host *host, host_kind kind) {
     memset(host, 0, sizeof(*host));
     pthread_mutex_init(&host->mutex, NULL);
-    host->api_version = kind == HOST_BARE || kind == HOST_UNWATCHED ? VK_API_VERSION_1_1 : VK_API_VERSION_1_2;
+    host->api_version = kind == HOST_BARE ? VK_API_VERSION_1_1 : VK_API_VERSION_1_2;
     open_instance(host, kind != HOST_UNWATCHED);
     pick_physical_device(host);
     open_device(host, kind);

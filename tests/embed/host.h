@@ -13,7 +13,7 @@ typedef enum host_kind {
     HOST_GODOT,     /* what stock Godot 4 enables, and no more */
     HOST_BARE,      /* Vulkan 1.1, no feature at all */
     HOST_ADVISED,   /* what dvk_advise_device() says */
-    HOST_UNWATCHED, /* a bare one without the validation layer */
+    HOST_UNWATCHED, /* as Godot's, without the validation layer */
 } host_kind;
 
 typedef struct test_host {

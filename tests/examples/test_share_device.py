@@ -12,9 +12,10 @@ import subprocess
 import sys
 import tempfile
 
-FRAMES = 30
+FRAMES = 20
 ONE_FRAME_US = 10_000_000
-BUDGETS_US = (20_000, 5000, 2000, 500, 200, 50)  # one of them takes several frames for a pass, whatever the device
+# One of them takes several frames for a pass, whatever the device and whatever else runs on it.
+BUDGETS_US = (400_000, 160_000, 64_000, 25_000, 10_000, 4000, 1600, 640, 250, 100, 40)
 
 failures = 0
 
@@ -89,7 +90,7 @@ def main():
         check(slices == [1] * FRAMES, f"all in one frame: passes of {slices} slices")
         for budget_us in BUDGETS_US:
             slices = test(arguments, root, budget_us, environment)
-            if not slices or slices[0] > 1:
+            if not slices or min(slices) > 1:
                 break
         check(slices and min(slices) > 1, f"{budget_us} us a frame: passes of {slices} slices")
     sys.exit(failures != 0)
