@@ -299,7 +299,7 @@ size_t dvk_variant_candidates(const dvk_context *context, const dvk_use *use, co
     for (int other_class = 0; other_class < 2 && !found; other_class++)
         for (size_t i = 0; i < count && found < capacity; i++) {
             const dvk_variant *variant = &table[i];
-            if (dvk_variant_serves(variant, use->kernel, use->weight) &&
+            if (dvk_variant_serves(variant, use->kernel, use->weight) && !(variant->fallback && found) &&
                 (variant->device_class != context->device_class) == other_class &&
                 !dvk_variant_refusal(context, variant, use, why))
                 candidates[found++] = variant;

@@ -101,6 +101,7 @@ typedef struct dvk_variant {
     dvk_weight_type weight;
     dvk_device_class device_class;
     uint32_t features;   /* what the device must have */
+    bool fallback;       /* only where no other of its class can be chosen */
     bool half_products;  /* factors are rounded to half precision: for sessions of that precision only */
     uint32_t half_sums;  /* so many products are summed in half precision before fp32; 0: all sums are fp32 */
     uint32_t local_size; /* invocations of a workgroup; 0: `subgroups` of them, see dvk_variant_local_size() */

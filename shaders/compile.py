@@ -52,7 +52,7 @@ MAX_INVOCATIONS = 128
 
 NUMBERS = {"local_size": 0, "subgroups": 0, "subgroup_size": 0, "tile_rows": 1, "tile_columns": 1, "max_head_dim": 0,
            "head_dim_step": 4, "half_sums": 0}
-FIELDS = {"file", "kernel", "class", "weights", "require", "features", "matrix", "half_products", "defines", "glsl",
+FIELDS = {"file", "kernel", "class", "weights", "require", "features", "matrix", "fallback", "half_products", "defines", "glsl",
           *NUMBERS}
 
 
@@ -73,7 +73,7 @@ def evaluate(variant, expression):
 
 def make_variant(shader, name, weight, line):
     """The fields of the shader and of the variant's own line together, with their defaults."""
-    variant = {"class": None, "require": [], "features": [], "matrix": [], "half_products": False, "defines": {},
+    variant = {"class": None, "require": [], "features": [], "matrix": [], "fallback": False, "half_products": False, "defines": {},
                "glsl": []}
     both = {key: value for key, value in shader.items() if key != "variants"} | line
     variant |= {key: value for key, value in both.items() if not key.isupper()}
@@ -200,6 +200,7 @@ def write_c(variants):
             f"        .weight = DVK_WEIGHT_{variant['weight'].upper()},",
             f"        .device_class = DVK_CLASS_{variant['class'].upper()},",
             f"        .features = {features},",
+            f"        .fallback = {str(variant['fallback']).lower()},",
             f"        .half_products = {str(variant['half_products']).lower()},",
             f"        .reads_pixels = {str(variant['reads_pixels']).lower()},",
         ]

@@ -235,6 +235,30 @@ static void test_nothing_right(void) {
     dvk_context_destroy(&context);
 }
 
+static size_t count_candidates(const dvk_context *context, const dvk_use *use, const dvk_variant *which) {
+    const dvk_variant *candidates[MAX_TABLE];
+    size_t found = dvk_variant_candidates(context, use, candidates, MAX_TABLE), count = 0;
+    for (size_t i = 0; i < found; i++)
+        count += candidates[i] == which;
+    return count;
+}
+
+/* It does not compete where another one can, and is chosen where none can. */
+static void test_fallback(void) {
+    const dvk_use use = {DVK_KERNEL_MATMUL, DVK_WEIGHT_FP32, {64, 64, 64, 4}};
+    dvk_context *context = open_context(DVK_TUNING_OFF, NULL, NULL);
+    const dvk_variant planted[2] = {first_of(context, DVK_KERNEL_MATMUL), first_of(context, DVK_KERNEL_MATMUL)};
+    const dvk_variant *chosen = NULL;
+    plant(context, planted, 2);
+    CHECK(count_candidates(context, &use, &table[0]) == 1 && count_candidates(context, &use, &table[1]) == 1);
+    table[1].fallback = true;
+    CHECK(count_candidates(context, &use, &table[0]) == 1 && count_candidates(context, &use, &table[1]) == 0);
+    table[0].features = 1u << 31; /* which no device has */
+    CHECK_OK(dvk_variant_choose(context, &use, &chosen, &error_));
+    CHECK(chosen == &table[1]);
+    dvk_context_destroy(&context);
+}
+
 static void test_uncompilable_is_refused(void) {
     dvk_context *context = open_context(DVK_TUNING_OFF, NULL, NULL);
     dvk_variant planted = first_of(context, DVK_KERNEL_MATMUL);
@@ -493,6 +517,7 @@ int main(void) {
     test_all_are_right();
     test_wrong_is_refused();
     test_nothing_right();
+    test_fallback();
     test_uncompilable_is_refused();
     test_unsteady_is_refused();
     test_loss_is_remembered();
