@@ -291,19 +291,25 @@ const char *dvk_variant_refusal(const dvk_context *context, const dvk_variant *v
     return NULL;
 }
 
+static bool is_small(const dvk_context *context) {
+    return context->limits.maxComputeSharedMemorySize < DVK_LARGE_SHARED_BYTES;
+}
+
 size_t dvk_variant_candidates(const dvk_context *context, const dvk_use *use, const dvk_variant **candidates,
                               size_t capacity) {
     char why[DVK_REFUSAL];
     size_t count, found = 0;
     const dvk_variant *table = table_of(choices_of(context), &count);
+    const bool small = is_small(context);
     for (int other_class = 0; other_class < 2 && !found; other_class++)
-        for (size_t i = 0; i < count && found < capacity; i++) {
-            const dvk_variant *variant = &table[i];
-            if (dvk_variant_serves(variant, use->kernel, use->weight) && !(variant->fallback && found) &&
-                (variant->device_class != context->device_class) == other_class &&
-                !dvk_variant_refusal(context, variant, use, why))
-                candidates[found++] = variant;
-        }
+        for (int large = 0; large <= small; large++)
+            for (size_t i = 0; i < count && found < capacity; i++) {
+                const dvk_variant *variant = &table[i];
+                if (dvk_variant_serves(variant, use->kernel, use->weight) && !(variant->fallback && found) &&
+                    (variant->device_class != context->device_class) == other_class &&
+                    (small && variant->large) == large && !dvk_variant_refusal(context, variant, use, why))
+                    candidates[found++] = variant;
+            }
     return found;
 }
 

@@ -1,5 +1,5 @@
 /* Which variant an op gets: the one that the caller pinned, else the fastest that was measured on this device, else the
- * first of the table. None that was found wrong here. */
+ * first of the table (or of what is not too large for it). None that was found wrong here. */
 #ifndef DVK_CHOICE_H_
 #define DVK_CHOICE_H_
 
@@ -106,10 +106,10 @@ const char *dvk_variant_refusal(const dvk_context *context, const dvk_variant *v
                                 char text[DVK_REFUSAL]);
 
 /* Fails with UNSUPPORTED where nothing is left to choose, or what is pinned cannot serve. */
-dvk_result dvk_variant_choose(const dvk_context *context, const dvk_use *use, const dvk_variant **variant,
+dvk_result dvk_variant_choose(const dvk_context *context, const dvk_use *use, const dvk_variant **chosen,
                               dvk_error *error);
 
-/* The variants that may be chosen for the use, in the order of the table, at most `capacity`: those meant for the
+/* The variants that may be chosen for the use, in order of preference, at most `capacity`: those meant for the
  * device's class, or all where none of these is left; a fallback only where it would be the first. */
 size_t dvk_variant_candidates(const dvk_context *context, const dvk_use *use, const dvk_variant **candidates,
                               size_t capacity);

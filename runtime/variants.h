@@ -95,6 +95,11 @@ typedef enum dvk_binding_kind {
 
 enum { DVK_MAX_BINDINGS = 4 }; /* the least that maxPerStageDescriptorStorageBuffers may be */
 
+/* Vulkan does not tell how many registers a device has. Where less shared memory than this is offered, expect few: the
+ * Adreno 702, with 16 KiB, has 8 vec4 a lane in a workgroup of 128, where all others that we can compile for have 32
+ * and more. */
+enum { DVK_LARGE_SHARED_BYTES = 32768 };
+
 typedef struct dvk_variant {
     const char *name;
     dvk_kernel kernel;
@@ -103,6 +108,7 @@ typedef struct dvk_variant {
     uint32_t features;   /* what the device must have */
     bool fallback;       /* only where no other of its class can be chosen */
     bool half_products;  /* factors are rounded to half precision: for sessions of that precision only */
+    bool large;          /* comes last on a device with less than DVK_LARGE_SHARED_BYTES of shared memory */
     uint32_t half_sums;  /* so many products are summed in half precision before fp32; 0: all sums are fp32 */
     uint32_t local_size; /* invocations of a workgroup; 0: `subgroups` of them, see dvk_variant_local_size() */
     uint32_t subgroups;
@@ -144,7 +150,7 @@ uint32_t dvk_variant_shared_bytes(const dvk_variant *variant, uint32_t head_dim)
 /* The subgroup size that the variant's pipeline must ask for, together with full subgroups; 0: nothing to ask. */
 uint32_t dvk_variant_subgroup_size(const dvk_variant *variant, const dvk_device_features *features);
 
-/* In order of preference within a (kernel, weight, device_class). */
+/* In order of preference within a (kernel, weight, device_class), but for `large`. */
 extern const dvk_variant dvk_variants[];
 extern const size_t dvk_variant_count;
 extern const char *const dvk_kernel_names[DVK_KERNEL_COUNT];

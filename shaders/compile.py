@@ -52,8 +52,8 @@ MAX_INVOCATIONS = 128
 
 NUMBERS = {"local_size": 0, "subgroups": 0, "subgroup_size": 0, "tile_rows": 1, "tile_columns": 1, "max_head_dim": 0,
            "head_dim_step": 4, "half_sums": 0}
-FIELDS = {"file", "kernel", "class", "weights", "require", "features", "matrix", "fallback", "half_products", "defines", "glsl",
-          *NUMBERS}
+FIELDS = {"file", "kernel", "class", "weights", "require", "features", "matrix", "fallback", "half_products", "large",
+          "defines", "glsl", *NUMBERS}
 
 
 class TableError(Exception):
@@ -73,8 +73,8 @@ def evaluate(variant, expression):
 
 def make_variant(shader, name, weight, line):
     """The fields of the shader and of the variant's own line together, with their defaults."""
-    variant = {"class": None, "require": [], "features": [], "matrix": [], "fallback": False, "half_products": False, "defines": {},
-               "glsl": []}
+    variant = {"class": None, "require": [], "features": [], "matrix": [], "fallback": False, "half_products": False,
+               "large": False, "defines": {}, "glsl": []}
     both = {key: value for key, value in shader.items() if key != "variants"} | line
     variant |= {key: value for key, value in both.items() if not key.isupper()}
     variant |= {"name": name, "weight": weight, "constants": {}}
@@ -202,6 +202,7 @@ def write_c(variants):
             f"        .features = {features},",
             f"        .fallback = {str(variant['fallback']).lower()},",
             f"        .half_products = {str(variant['half_products']).lower()},",
+            f"        .large = {str(variant['large']).lower()},",
             f"        .reads_pixels = {str(variant['reads_pixels']).lower()},",
         ]
         lines += [f"        .{key} = {variant[key]}," for key in (*NUMBERS, "shared_bytes", "shared_bytes_per_head_dim")]

@@ -40,6 +40,8 @@ enum {
     OPTION_JOBS,
     OPTION_PROFILE,
     OPTION_TRACE,
+    OPTION_SANDBOX,
+    OPTION_NO_SANDBOX,
     OPTION_VERSION,
 };
 
@@ -72,6 +74,8 @@ static const struct option long_options[] = {
     {"jobs", required_argument, NULL, OPTION_JOBS},
     {"profile", no_argument, NULL, OPTION_PROFILE},
     {"trace", required_argument, NULL, OPTION_TRACE},
+    {"sandbox", required_argument, NULL, OPTION_SANDBOX},
+    {"no-sandbox", no_argument, NULL, OPTION_NO_SANDBOX},
     {"version", no_argument, NULL, OPTION_VERSION},
     {NULL, 0, NULL, 0},
 };
@@ -114,6 +118,9 @@ void print_help(void) {
           "      --dino-positions       interpolate positions as DINO's own code did (scale factor + 0.1), for\n"
           "                             sizes other than the model's; else as transformers does\n"
           "      --batch N              images in one pass (default 1)\n"
+          "      --sandbox auto|require decode images in a process that may do nothing else: where it can be had\n"
+          "                             (default, on Linux), or fail where it cannot\n"
+          "      --no-sandbox           decode them in the command itself\n"
           "      --jobs N               threads that decode and preprocess (default: one a processor, up to 16)\n"
           "\n"
           "The output\n"
@@ -292,6 +299,7 @@ static int parse_choice(const char *option, const char *text, const struct choic
 }
 
 static const struct choice resizes[] = {{"newest", DVK_RESIZE_NEWEST}, {"classic", DVK_RESIZE_CLASSIC}, {NULL, 0}};
+static const struct choice sandboxes[] = {{"auto", SANDBOX_AUTO}, {"require", SANDBOX_REQUIRE}, {NULL, 0}};
 static const struct choice subcommands[] = {{"devices", COMMAND_DEVICES},
                                             {"info", COMMAND_INFO},
                                             {"fetch", COMMAND_FETCH},
@@ -450,6 +458,13 @@ static int apply(int option, const char *value, struct options *options) {
         return 0;
     case OPTION_TRACE:
         options->trace = value;
+        return 0;
+    case OPTION_SANDBOX:
+        if ((code = parse_choice("--sandbox", value, sandboxes, &choice)) == 0)
+            options->sandbox = (enum sandbox_wish)choice;
+        return code;
+    case OPTION_NO_SANDBOX:
+        options->sandbox = SANDBOX_OFF;
         return 0;
     default:
         return fail(EXIT_CODE_USAGE, "an option that is declared but not handled: %d", option);

@@ -191,8 +191,8 @@ static void check_weights(test_device *device, const dvk_variant *variant) {
     double worst = 0.0;
     for (size_t i = 0; i < COUNT; i++) {
         double e = exp((double)test.q.values[8 * i]);
-        worst = fmax(worst, fabs((double)test.out.values[8 * i] / (1.0 / (1.0 + e)) - 1.0));
-        worst = fmax(worst, fabs((double)test.out.values[8 * i + 1] / (e / (1.0 + e)) - 1.0));
+        worst = test_worst(worst, fabs((double)test.out.values[8 * i] / (1.0 / (1.0 + e)) - 1.0));
+        worst = test_worst(worst, fabs((double)test.out.values[8 * i + 1] / (e / (1.0 + e)) - 1.0));
     }
     CHECK_MESSAGE(worst <= 4e-7 + 4.0 * UNIT_ROUNDOFF, "%s: a weight is off by %.2g of itself", variant->name, worst);
     case_destroy(device, &test);
@@ -220,8 +220,8 @@ static void check_exp(test_device *device, const dvk_variant *variant) {
     double worst = 0.0;
     for (size_t i = 0; i < COUNT; i++) {
         double e = exp((double)test.q.values[8 * i]);
-        worst = fmax(worst, fabs((double)test.out.values[2 * i] / (1.0 / (1.0 + e)) - 1.0));
-        worst = fmax(worst, fabs((double)test.out.values[2 * i + 1] / (e / (1.0 + e)) - 1.0));
+        worst = test_worst(worst, fabs((double)test.out.values[2 * i] / (1.0 / (1.0 + e)) - 1.0));
+        worst = test_worst(worst, fabs((double)test.out.values[2 * i + 1] / (e / (1.0 + e)) - 1.0));
     }
     CHECK_MESSAGE(worst <= 2e-7 + 3.0 * UNIT_ROUNDOFF, "%s: exp is off by %.2g of itself", variant->name, worst);
     case_destroy(device, &test);

@@ -314,7 +314,7 @@ static void check_activation(test_device *device, const dvk_variant *variant, dv
         double error = fabs((double)test.out.values[4 * (size_t)r] - reference_activation(activation, x));
         double tolerance =
             activation == DVK_ACTIVATION_TANH ? 2e-7 + UNIT_ROUNDOFF : fabs(x) * (1e-7 + 5.0 * UNIT_ROUNDOFF);
-        worst = fmax(worst, error / fmax(tolerance, 1e-30));
+        worst = test_worst(worst, error / fmax(tolerance, 1e-30));
     }
     CHECK_MESSAGE(worst <= 1.0, "%s: activation %d is off by %.2f times what it may be", variant->name, activation,
                   worst);

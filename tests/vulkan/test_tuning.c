@@ -124,11 +124,12 @@ typedef struct outcome {
     float cls[64];
 } outcome;
 
-static outcome run(dvk_context *context) {
+static outcome run_with(dvk_context *context, dvk_precision precision) {
     outcome end = {0};
     dvk_model *model = NULL;
     dvk_session *session = NULL;
-    REQUIRE(dvk_model_load(context, &(dvk_model_params){.path = MODEL}, &model, NULL) == DVK_OK);
+    const dvk_model_params model_params = {.path = MODEL, .precision = precision};
+    REQUIRE(dvk_model_load(context, &model_params, &model, NULL) == DVK_OK);
     const dvk_session_params params = {.width = SIZE, .height = SIZE};
     end.result = dvk_session_create(model, &params, &session, &end.error);
     if (end.result == DVK_OK) {
@@ -140,6 +141,10 @@ static outcome run(dvk_context *context) {
     }
     dvk_model_destroy(&model);
     return end;
+}
+
+static outcome run(dvk_context *context) {
+    return run_with(context, DVK_PRECISION_FP32);
 }
 
 static bool listed(const dvk_context *context, const char *variant, bool chosen, const char *refused) {
@@ -426,6 +431,82 @@ static void test_bad_pins(void) {
     dvk_context_destroy(&context);
 }
 
+static bool is_on_matrices(const dvk_variant *variant) {
+    return (variant->features & DVK_FEATURE_COOPERATIVE_MATRIX) != 0;
+}
+
+/* As if the device were a GPU, with the variants on cooperative matrices and, for comparison, one that is not; what a
+ * driver takes to compile all the others would be most of this test's time. */
+static void plant_matrices(dvk_context *context, bool plain) {
+    context->device_class = DVK_CLASS_GPU;
+    table_count = 0;
+    for (size_t i = 0; i < dvk_variant_count; i++) {
+        const dvk_variant *variant = &dvk_variants[i];
+        const bool compared = variant->kernel == DVK_KERNEL_MATMUL || variant->kernel == DVK_KERNEL_ATTENTION;
+        if (!compared || is_on_matrices(variant) ||
+            (plain &&
+             (strcmp(variant->name, "matmul_tiled_fp16") == 0 || strcmp(variant->name, "attention_blocked_16") == 0)))
+            table[table_count++] = *variant;
+    }
+    context->choices->table = table;
+    context->choices->table_count = table_count;
+}
+
+/* The whole way of a session on cooperative matrices, where the device has them: each variant that its shapes admit is
+ * proven and measured, one for each use is chosen and listed, and the features are those of the plain kernels. */
+static void test_matrices(void) {
+    dvk_context *context = open_context(DVK_TUNING_OFF, NULL, NULL);
+    if (!(context->features.bits & DVK_FEATURE_COOPERATIVE_MATRIX)) {
+        printf("tuning on cooperative matrices: not run, the device has none\n");
+        dvk_context_destroy(&context);
+        return;
+    }
+    const outcome plain = run_with(context, DVK_PRECISION_FP16);
+    dvk_context_destroy(&context);
+
+    outcome ends[2];
+    for (int tuned = 0; tuned < 2; tuned++) {
+        unsigned proven[2] = {0, 0}, measured[2] = {0, 0};
+        context = open_context(tuned ? DVK_TUNING_ON : DVK_TUNING_OFF, NULL, NULL);
+        plant_matrices(context, tuned);
+        ends[tuned] = run_with(context, DVK_PRECISION_FP16);
+        CHECK_MESSAGE(ends[tuned].result == DVK_OK, "%s", ends[tuned].error.message);
+        const dvk_choices *choices = context->choices;
+        for (size_t i = 0; i < choices->verdict_count; i++) {
+            const dvk_variant *variant = &table[choices->verdicts[i].variant];
+            CHECK_MESSAGE(!choices->verdicts[i].wrong[0], "%s: %s", variant->name, choices->verdicts[i].wrong);
+            if (is_on_matrices(variant))
+                proven[variant->kernel == DVK_KERNEL_ATTENTION]++;
+        }
+        for (size_t i = 0; i < choices->measurement_count; i++) {
+            const dvk_variant *variant = &table[choices->measurements[i].variant];
+            if (is_on_matrices(variant) && choices->measurements[i].gflops > 0.0f)
+                measured[variant->kernel == DVK_KERNEL_ATTENTION]++;
+        }
+        CHECK(proven[0] && proven[1]);
+        CHECK(tuned ? measured[0] && measured[1] : !measured[0] && !measured[1]);
+        size_t decided = 0;
+        for (size_t i = 0; i < choices->decision_count; i++) {
+            const dvk_variant *variant = &table[choices->decisions[i].variant];
+            CHECK(listed(context, variant->name, true, ""));
+            decided += is_on_matrices(variant);
+        }
+        CHECK(tuned || decided >= 5); /* three products of a layer, the patches', attention: there is nothing else */
+        dvk_context_destroy(&context);
+
+        /* accuracy.md's bar for products of fp16 on small models, from what has the same matrices. */
+        double error = 0.0, size = 0.0;
+        for (size_t i = 0; i < 64; i++) {
+            error += pow((double)ends[tuned].cls[i] - (double)plain.cls[i], 2.0);
+            size += pow((double)plain.cls[i], 2.0);
+        }
+        CHECK_MESSAGE(sqrt(error / size) <= 2e-3, "features differ by %.2g of their size", sqrt(error / size));
+        printf("on matrices%s: %u and %u proven, %u and %u measured, features differ by %.1e\n%s",
+               tuned ? ", tuned" : "", proven[0], proven[1], measured[0], measured[1], sqrt(error / size),
+               ends[tuned].variants);
+    }
+}
+
 /* A context like `like`, of another driver. */
 static dvk_context of_driver(const dvk_context *like, uint32_t vendor, VkDriverId driver, uint32_t version) {
     dvk_context other = *like;
@@ -524,6 +605,7 @@ int main(void) {
     test_slow_is_not_chosen();
     test_pins();
     test_bad_pins();
+    test_matrices();
     test_driver_bugs();
     test_memory();
     return FINISH();
