@@ -218,6 +218,41 @@ static void test_noncoherent(dvk_model *model) {
     dvk_session_destroy(&session);
 }
 
+static PFN_vkMapMemory map_memory;
+static bool refuse_to_map;
+
+static VKAPI_ATTR VkResult VKAPI_CALL map_all_but_one(VkDevice device, VkDeviceMemory memory, VkDeviceSize offset,
+                                                      VkDeviceSize size, VkMemoryMapFlags flags, void **mapped) {
+    const bool refuse = refuse_to_map;
+    refuse_to_map = false;
+    return refuse ? VK_ERROR_MEMORY_MAP_FAILED : map_memory(device, memory, offset, size, flags, mapped);
+}
+
+/* Weights that the host writes where they stay, and, where they cannot be mapped, weights that go through staging: the
+ * same bits. Only where the first memory to be mapped is theirs; software drivers have no other. */
+static void test_staged_weights(dvk_context *context) {
+    static float direct[CAPACITY], staged[CAPACITY];
+    if (context->info.type != DVK_DEVICE_CPU)
+        return;
+    map_memory = context->vk.vkMapMemory;
+    for (int precision = DVK_PRECISION_FP32; precision <= DVK_PRECISION_INT8; precision++) {
+        size_t count = 0;
+        for (int i = 0; i < 2; i++) {
+            refuse_to_map = i == 1;
+            context->vk.vkMapMemory = map_all_but_one;
+            dvk_model *model = load(context, (dvk_precision)precision);
+            context->vk.vkMapMemory = map_memory;
+            CHECK(!refuse_to_map);
+            dvk_session *session = open_session(model, (dvk_session_params){.outputs = ALL_OUTPUTS});
+            CHECK(dvk_session_run(session, pixels[0], 1, NULL) == DVK_OK);
+            count = read_all(session, 0, i ? staged : direct, CAPACITY);
+            dvk_session_destroy(&session);
+            dvk_model_destroy(&model);
+        }
+        CHECK_MESSAGE(memcmp(direct, staged, count * sizeof(float)) == 0, "precision %d", precision);
+    }
+}
+
 /* Both classes of variants work on every device and agree to rounding. */
 static void test_classes(dvk_model *model) {
     static float one[17 * 64], other[17 * 64];
@@ -437,6 +472,7 @@ int main(void) {
     test_noncoherent(model);
     test_misuse(model);
     test_large_upload(context);
+    test_staged_weights(context);
     test_two_contexts(context, model);
     test_estimate(context);
     CHECK(test_validation_messages_ == 0);
