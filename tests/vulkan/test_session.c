@@ -258,10 +258,13 @@ static void test_classes(dvk_model *model) {
     static float one[17 * 64], other[17 * 64];
     dvk_context *context = model->context;
     dvk_device_class own = context->device_class;
+    bool half_products = false;
     for (int i = 0; i < 2; i++) {
         context->device_class = i ? DVK_CLASS_GPU : DVK_CLASS_SOFTWARE;
         dvk_session *session =
             open_session(model, (dvk_session_params){.outputs = DVK_OUTPUT_BIT(DVK_OUTPUT_LAST_HIDDEN_STATE)});
+        for (uint32_t op = 0; op < session->plan.op_count; op++)
+            half_products |= session->plan.ops[op].variant->half_products;
         CHECK(dvk_session_run(session, pixels[0], 1, NULL) == DVK_OK);
         CHECK(dvk_session_read(session, DVK_OUTPUT_LAST_HIDDEN_STATE, 0, i ? other : one, 17 * 64, NULL) == DVK_OK);
         dvk_session_destroy(&session);
@@ -272,8 +275,9 @@ static void test_classes(dvk_model *model) {
         difference += ((double)one[i] - other[i]) * ((double)one[i] - other[i]);
         norm += (double)one[i] * one[i];
     }
-    /* Each is within 5e-6 of the truth (the bar of the golden tests). */
-    CHECK_MESSAGE(sqrt(difference / norm) < 1e-5, "relative difference %g", sqrt(difference / norm));
+    /* Each is within 5e-6 of the truth, or 2e-3 where factors are halves (the bars of the golden tests). */
+    CHECK_MESSAGE(sqrt(difference / norm) < (half_products ? 4e-3 : 1e-5), "relative difference %g",
+                  sqrt(difference / norm));
 }
 
 static void test_misuse(dvk_model *model) {
