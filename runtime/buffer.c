@@ -2,6 +2,11 @@
 
 #include <string.h>
 
+/* Memory that may only be allocated with a feature which we leave off (valid usage of vkAllocateMemory). */
+static const VkMemoryPropertyFlags unusable = VK_MEMORY_PROPERTY_PROTECTED_BIT |
+                                              VK_MEMORY_PROPERTY_DEVICE_COHERENT_BIT_AMD |
+                                              VK_MEMORY_PROPERTY_DEVICE_UNCACHED_BIT_AMD;
+
 /* The first type that has all of `required` and all of `preferred`, else the first with all of `required`: the
  * specification orders types so that the first match is the best one (VkPhysicalDeviceMemoryProperties). */
 static uint32_t find_memory_type(const VkPhysicalDeviceMemoryProperties *memory, uint32_t allowed,
@@ -9,7 +14,7 @@ static uint32_t find_memory_type(const VkPhysicalDeviceMemoryProperties *memory,
     for (int pass = 0; pass < 2; pass++) {
         VkMemoryPropertyFlags wanted = pass == 0 ? required | preferred : required;
         for (uint32_t i = 0; i < memory->memoryTypeCount; i++)
-            if ((allowed >> i & 1) && (memory->memoryTypes[i].propertyFlags & wanted) == wanted)
+            if ((allowed >> i & 1) && (memory->memoryTypes[i].propertyFlags & (wanted | unusable)) == wanted)
                 return i;
     }
     return UINT32_MAX;

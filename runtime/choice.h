@@ -84,6 +84,7 @@ dvk_result dvk_choices_create(const dvk_allocator *allocator, const char *text, 
                               dvk_error *error);
 void dvk_choices_destroy(const dvk_allocator *allocator, dvk_choices *choices);
 
+/* Replaces an older one of the same variant and constants. */
 dvk_result dvk_choices_add_verdict(dvk_context *context, const dvk_verdict *verdict, dvk_error *error);
 dvk_result dvk_choices_add_measurement(dvk_context *context, const dvk_measurement *measurement, dvk_error *error);
 /* Replaces the class's decision. */

@@ -111,12 +111,19 @@ static void enable_like_godot(test_host *host, VkPhysicalDeviceVulkan11Features 
                      (features->features.shaderInt64 ? DVK_FEATURE_INT64 : 0);
 }
 
+uint32_t host_families(const test_host *host, VkQueueFamilyProperties families[MAX_FAMILIES]) {
+    uint32_t count = 0; /* asked for first: SwiftShader fills as many as there is room for */
+    vkGetPhysicalDeviceQueueFamilyProperties(host->physical_device, &count, NULL);
+    REQUIRE(count <= MAX_FAMILIES);
+    vkGetPhysicalDeviceQueueFamilyProperties(host->physical_device, &count, families);
+    return count;
+}
+
 static void open_device(test_host *host, host_kind kind) {
     const float priority = 1;
-    VkQueueFamilyProperties families[16];
-    VkDeviceQueueCreateInfo queues[16];
-    uint32_t count = 16;
-    vkGetPhysicalDeviceQueueFamilyProperties(host->physical_device, &count, families);
+    VkQueueFamilyProperties families[MAX_FAMILIES];
+    VkDeviceQueueCreateInfo queues[MAX_FAMILIES];
+    const uint32_t count = host_families(host, families);
     for (uint32_t i = 0; i < count; i++)
         queues[i] = (VkDeviceQueueCreateInfo){.sType = VK_STRUCTURE_TYPE_DEVICE_QUEUE_CREATE_INFO,
                                               .queueFamilyIndex = i,

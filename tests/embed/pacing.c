@@ -48,9 +48,8 @@ static test_frame open_frame(test_host *host) {
     VkPhysicalDeviceProperties properties;
     vkGetPhysicalDeviceProperties(host->physical_device, &properties);
     frame.ns_per_stamp = (double)properties.limits.timestampPeriod;
-    VkQueueFamilyProperties families[16];
-    uint32_t count = 16;
-    vkGetPhysicalDeviceQueueFamilyProperties(host->physical_device, &count, families);
+    VkQueueFamilyProperties families[MAX_FAMILIES];
+    host_families(host, families);
     VkQueryPoolCreateInfo pool = {
         .sType = VK_STRUCTURE_TYPE_QUERY_POOL_CREATE_INFO, .queryType = VK_QUERY_TYPE_TIMESTAMP, .queryCount = 2};
     if (families[host->queue_family].timestampValidBits)

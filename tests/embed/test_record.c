@@ -118,7 +118,7 @@ static void test_slices(test_host *host, dvk_session *session) {
             VkCommandBuffer commands = host_begin(host, VK_COMMAND_BUFFER_LEVEL_PRIMARY);
             record(session, commands, 0, at, next);
             host_run(host, commands);
-            CHECK(dvk_session_learn(session, at, next, slices * 7919 % 5000, NULL) == DVK_OK); /* anything */
+            CHECK(dvk_session_learn(session, at, next, slices % 3 * 20, NULL) == DVK_OK);
             at = next;
         }
         char way[64];

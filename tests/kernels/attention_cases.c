@@ -115,6 +115,8 @@ static void case_check(test_device *device, attention_case *test, int repeats, u
 
 /* An image's result must not depend on its neighbours: four images at once give the bits of four single runs. */
 static void check_images_alone(test_device *device, const dvk_variant *variant, uint64_t *random) {
+    if (bare_needs(variant, &device->features, &device->properties.limits, 16))
+        return;
     attention_case batch = {.push = {.tokens = 37, .heads = 3, .row_stride = 48, .queries = 37, .query_step = 37},
                             .images = 4,
                             .head_dim = 16,
@@ -174,6 +176,8 @@ static void check_all(test_device *device, const dvk_variant *variant) {
  * four roundings. */
 static void check_weights(test_device *device, const dvk_variant *variant) {
     enum { COUNT = 1200 };
+    if (bare_needs(variant, &device->features, &device->properties.limits, 4))
+        return;
     attention_case test = {.push = {.tokens = 2, .heads = 1, .row_stride = 4, .queries = 2, .query_step = 2},
                            .images = COUNT,
                            .head_dim = 4};

@@ -14,7 +14,8 @@ typedef struct test_device {
     char driver[512]; /* name and version as the driver tells them */
     VkDevice device;
     VkQueue queue;
-    uint32_t memory_type; /* host-visible and coherent */
+    uint32_t memory_type; /* host-visible, and coherent where there is such a type */
+    bool coherent;
     VkCommandPool command_pool;
     VkDescriptorPool descriptor_pool;
     VkFence fence;

@@ -297,7 +297,7 @@ void check_matmul(test_device *device, const dvk_variant *variant) {
     };
     uint64_t random = 1;
     for (size_t e = 0; e < sizeof(epilogues) / sizeof(epilogues[0]); e++) {
-        for (int i = 0; i < 16; i++) {
+        for (int i = 0; i < 20; i++) {
             matmul_case test = {.push = random_shape(&random, variant, epilogues[e].residual),
                                 .activation = epilogues[e].activation,
                                 .residual = epilogues[e].residual};

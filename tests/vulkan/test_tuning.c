@@ -238,6 +238,36 @@ static void test_nothing_right(void) {
     dvk_context_destroy(&context);
 }
 
+/* A variant proved on its own, as for a report. What was right once and is wrong later is wrong. */
+static void test_proofs(void) {
+    dvk_context *context = open_context(DVK_TUNING_OFF, NULL, NULL);
+    dvk_variant wrong = first_of(context, DVK_KERNEL_MATMUL);
+    dvk_proof proof;
+    dvk_error error;
+    plant(context, &wrong, 1);
+    CHECK_OK(dvk_context_prove(context, 0, 2, &proof, &error_));
+    CHECK(proof.programs == 5 && !proof.wrong[0] && !proof.refused[0] && proof.variants == table_count);
+    CHECK(strcmp(proof.kernel, "matmul") == 0 && strcmp(proof.variant, wrong.name) == 0);
+    plant_error(&wrong, 0);
+    table[0].spirv = wrong.spirv;
+    dvk_pipelines_destroy(context); /* or the right one is found */
+    CHECK_OK(dvk_context_prove(context, 0, 2, &proof, &error_));
+    CHECK_MESSAGE(proof.programs && !strncmp(proof.wrong, "value ", 6), "%s", proof.wrong);
+    CHECK(listed(context, table[0].name, false, "value "));
+    CHECK_OK(dvk_context_prove(context, 0, 2, &proof, &error_));
+    CHECK(proof.programs == 0 && !strncmp(proof.refused, "value ", 6));
+    for (uint32_t i = 1; i < table_count; i++)
+        if (!dvk_kernel_is_proved(table[i].kernel)) {
+            CHECK_OK(dvk_context_prove(context, i, 1, &proof, &error_));
+            CHECK(!proof.programs && !proof.wrong[0]);
+        }
+    CHECK(dvk_context_prove(context, (uint32_t)table_count, 1, &proof, &error) == DVK_ERROR_INVALID_ARGUMENT);
+    CHECK(dvk_context_prove(context, 0, 0, &proof, &error) == DVK_ERROR_INVALID_ARGUMENT);
+    CHECK(dvk_context_prove(context, 0, 1025, &proof, &error) == DVK_ERROR_INVALID_ARGUMENT);
+    CHECK(dvk_context_prove(context, 0, 1, NULL, &error) == DVK_ERROR_INVALID_ARGUMENT);
+    dvk_context_destroy(&context);
+}
+
 static void test_uncompilable_is_refused(void) {
     dvk_context *context = open_context(DVK_TUNING_OFF, NULL, NULL);
     dvk_variant planted = first_of(context, DVK_KERNEL_MATMUL);
@@ -572,6 +602,7 @@ int main(void) {
     test_all_are_right();
     test_wrong_is_refused();
     test_nothing_right();
+    test_proofs();
     test_uncompilable_is_refused();
     test_unsteady_is_refused();
     test_loss_is_remembered();
