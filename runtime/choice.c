@@ -314,7 +314,7 @@ size_t dvk_variant_candidates(const dvk_context *context, const dvk_use *use, co
         for (int large = 0; large <= small; large++)
             for (size_t i = 0; i < count && found < capacity; i++) {
                 const dvk_variant *variant = &table[i];
-                if (dvk_variant_serves(variant, use->kernel, use->weight) &&
+                if (dvk_variant_serves(variant, use->kernel, use->weight) && !(variant->fallback && found) &&
                     (variant->device_class != context->device_class) == other_class &&
                     (small && variant->large) == large && !dvk_variant_refusal(context, variant, use, why))
                     candidates[found++] = variant;

@@ -111,7 +111,7 @@ dvk_result dvk_variant_choose(const dvk_context *context, const dvk_use *use, co
                               dvk_error *error);
 
 /* The variants that may be chosen for the use, in order of preference, at most `capacity`: those meant for the
- * device's class, or all where none of these is left. */
+ * device's class, or all where none of these is left; a fallback only where it would be the first. */
 size_t dvk_variant_candidates(const dvk_context *context, const dvk_use *use, const dvk_variant **candidates,
                               size_t capacity);
 

@@ -6,6 +6,9 @@
 
 #include <string.h>
 
+/* Of each; a machine has some hundreds. The lists grow one by one, which a host's allocator may do by copying. */
+enum { MOST_STORED = 4096 };
+
 /* The section: this, the verdicts, the measurements, as they lie in memory; the build id is of that, too. */
 typedef struct stored_counts {
     uint32_t verdicts, measurements;
@@ -73,6 +76,8 @@ dvk_result dvk_choices_restore(dvk_context *context, dvk_error *error) {
     if (!bytes || size < sizeof(counts))
         return DVK_OK;
     memcpy(&counts, bytes, sizeof(counts));
+    if (counts.verdicts > MOST_STORED || counts.measurements > MOST_STORED)
+        return DVK_OK;
     if (size - sizeof(counts) !=
         counts.verdicts * (uint64_t)sizeof(dvk_verdict) + counts.measurements * (uint64_t)sizeof(dvk_measurement))
         return DVK_OK;

@@ -111,13 +111,14 @@ static const dvk_specialisation products[] = {
     {.activation = DVK_ACTIVATION_NONE, .residual = DVK_RESIDUAL_TABLE},
     {.activation = DVK_ACTIVATION_GELU, .residual = DVK_RESIDUAL_NONE},
     {.activation = DVK_ACTIVATION_SILU, .residual = DVK_RESIDUAL_MULTIPLY},
+    {.residual = DVK_RESIDUAL_TABLE, .patch_size = 8}, /* the last one: of those that read pixels */
 };
 static const dvk_specialisation heads[] = {{.head_dim = 32}, {.head_dim = 64}, {.head_dim = 128}};
 static const dvk_specialisation plain;
 
 static size_t list_programs(const dvk_variant *variant, const dvk_specialisation **programs) {
     if (variant->kernel == DVK_KERNEL_MATMUL)
-        return *programs = products, sizeof(products) / sizeof(products[0]);
+        return *programs = products, sizeof(products) / sizeof(products[0]) - !variant->reads_pixels;
     if (variant->max_head_dim)
         return *programs = heads, sizeof(heads) / sizeof(heads[0]);
     return *programs = &plain, 1;

@@ -275,8 +275,8 @@ test_pipeline test_pipeline_create(test_device *device, const dvk_variant *varia
                                                .pPushConstantRanges = &range};
     VK(vkCreatePipelineLayout(device->device, &layout, NULL, &pipeline.layout));
 
-    uint32_t values[1 + DVK_CONSTANT_VARIANT_COUNT + 3], count = 0;
-    VkSpecializationMapEntry entries[1 + DVK_CONSTANT_VARIANT_COUNT + 3];
+    uint32_t values[1 + DVK_CONSTANT_VARIANT_COUNT + 4], count = 0;
+    VkSpecializationMapEntry entries[1 + DVK_CONSTANT_VARIANT_COUNT + 4];
 #define ADD(id, value)                                                                                                 \
     (entries[count] = (VkSpecializationMapEntry){(id), count * (uint32_t)sizeof(uint32_t), sizeof(uint32_t)},          \
      values[count++] = (value))
@@ -286,6 +286,7 @@ test_pipeline test_pipeline_create(test_device *device, const dvk_variant *varia
     ADD(DVK_CONSTANT_ACTIVATION, constants.activation);
     ADD(DVK_CONSTANT_RESIDUAL, constants.residual);
     ADD(DVK_CONSTANT_HEAD_DIM, constants.head_dim);
+    ADD(DVK_CONSTANT_PATCH_SIZE, constants.patch_size);
 #undef ADD
     const VkSpecializationInfo specialization = {
         .mapEntryCount = count, .pMapEntries = entries, .dataSize = count * sizeof(uint32_t), .pData = values};

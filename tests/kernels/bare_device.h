@@ -43,7 +43,7 @@ void test_buffer_destroy(test_device *device, test_buffer *buffer);
 
 /* The constants that do not belong to the variant; what a kernel does not know is ignored. */
 typedef struct test_constants {
-    uint32_t activation, residual, head_dim;
+    uint32_t activation, residual, head_dim, patch_size;
 } test_constants;
 
 typedef struct test_pipeline {
