@@ -32,8 +32,11 @@ make_debian() {
     made_for=$1 made_release=$2 made_folder=$3
     shift 3
     made_mirror=$(debian_mirror)
+    # What it mounts goes with it, also when it is killed.
+    made_alone=
+    if unshare --mount true 2>/dev/null; then made_alone="unshare --mount"; fi
     # Old snapshots on a mirror are no danger here.
-    mmdebstrap --quiet --aptopt='Acquire::Check-Valid-Until "false"' "$@" "$made_release" "$made_folder" \
+    $made_alone mmdebstrap --quiet --aptopt='Acquire::Check-Valid-Until "false"' "$@" "$made_release" "$made_folder" \
         ${made_mirror:+"$made_mirror"} || {
         echo "skipped: $made_for: Debian $made_release cannot be made here; the lines above say why"
         exit 77

@@ -440,6 +440,19 @@ static void test_misuse(dvk_model *model) {
     dvk_session_destroy(&session);
 }
 
+/* With the variant for devices that have few registers, which no other test would come by. */
+static void test_own_basis_small(test_host *host) {
+    const dvk_import import = host_import(host);
+    const dvk_context_params params = {.variants = "align/*/* = align_small"};
+    dvk_context *context = NULL;
+    dvk_error error;
+    REQUIRE(dvk_context_import(&import, &params, &context, &error) == DVK_OK);
+    dvk_model *model = load_model(context, MODEL);
+    test_own_basis(host, model);
+    dvk_model_destroy(&model);
+    dvk_context_destroy(&context);
+}
+
 int main(void) {
     test_host host;
     host_open(&host, HOST_BARE);
@@ -456,6 +469,7 @@ int main(void) {
     test_misuse(model);
     dvk_model_destroy(&model);
     dvk_context_destroy(&context);
+    test_own_basis_small(&host);
     host_close(&host);
     CHECK(host_messages() == 0);
     return FINISH();
