@@ -57,8 +57,16 @@ void dvk_choices_store(dvk_context *context) {
 }
 
 /* The checksum says that we wrote it; a file made to hurt must not hurt all the same. */
+/* One line of printable ASCII, as ours are: it becomes part of sentences. */
+static bool is_line(const char *text, size_t size) {
+    size_t i = 0;
+    while (i < size && text[i] >= ' ' && text[i] <= '~')
+        i++;
+    return i < size && !text[i];
+}
+
 static bool is_sound_verdict(const dvk_choices *choices, const dvk_verdict *verdict) {
-    return verdict->variant < choices->table_count && memchr(verdict->wrong, '\0', sizeof(verdict->wrong));
+    return verdict->variant < choices->table_count && is_line(verdict->wrong, sizeof(verdict->wrong));
 }
 
 static bool is_sound_measurement(const dvk_choices *choices, const dvk_measurement *measurement) {
