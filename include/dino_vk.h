@@ -140,6 +140,7 @@ typedef struct dvk_device_info {
     uint8_t uuid[16]; /* VkPhysicalDeviceIDProperties::deviceUUID */
     uint32_t vendor_id, device_id;
     uint32_t api_version;       /* as VK_MAKE_API_VERSION; 1.1 or later is needed */
+    uint32_t driver_version;    /* VkPhysicalDeviceProperties::driverVersion, whose encoding is the driver's own */
     uint64_t device_memory;     /* bytes in the largest device-local heap */
     uint64_t max_storage_range; /* bytes: the largest range one shader binding may span */
     uint32_t subgroup_size;
@@ -861,6 +862,25 @@ typedef struct dvk_variant_info {
  * capacity is written; infos may be NULL when *count is 0. Errors: INVALID_ARGUMENT. */
 DVK_API dvk_result dvk_context_variants(const dvk_context *context, dvk_variant_info *infos, uint32_t *count,
                                         dvk_error *error);
+
+/* What came of proving a variant. */
+typedef struct dvk_proof {
+    char kernel[32], variant[64];
+    char refused[192];    /* why the device cannot run it, in words; "": it can */
+    char wrong[192];      /* in what way an answer was wrong; "": none was, or none was asked for */
+    uint32_t programs;    /* so many were compiled and proved, each with other specialisation constants. 0 with an empty
+                             `refused`: a kernel of pictures, which has one variant and no known answer */
+    uint32_t variants;    /* of this build: indices are below it */
+    uint64_t reserved[4]; /* 0 today */
+} dvk_proof;
+
+/* Proves one variant of all, by its index, whether or not sessions would choose it: each of its programs solves a small
+ * problem `repeats` times (1 to 1024), and the answers must be right and the same to the bit. Sessions do the same with
+ * what they use, and fewer repeats; this is for reports about a device. What is wrong is DVK_OK, with proof->wrong, and
+ * is not used by the context's sessions from then on. As dvk_session_create() as to threads, and its errors but
+ * DVK_ERROR_UNSUPPORTED; INVALID_ARGUMENT also for an index beyond the last. */
+DVK_API dvk_result dvk_context_prove(dvk_context *context, uint32_t index, uint32_t repeats, dvk_proof *proof,
+                                     dvk_error *error);
 
 #ifdef __cplusplus
 }

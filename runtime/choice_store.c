@@ -6,6 +6,9 @@
 
 #include <string.h>
 
+/* Of each; a machine has some hundreds. The lists grow one by one, which a host's allocator may do by copying. */
+enum { MOST_STORED = 4096 };
+
 /* The section: this, the verdicts, the measurements, as they lie in memory; the build id is of that, too. */
 typedef struct stored_counts {
     uint32_t verdicts, measurements;
@@ -60,8 +63,16 @@ void dvk_choices_store(dvk_context *context) {
 }
 
 /* The checksum says that we wrote it; a file made to hurt must not hurt all the same. */
+/* One line of printable ASCII, as ours are: it becomes part of sentences. */
+static bool is_line(const char *text, size_t size) {
+    size_t i = 0;
+    while (i < size && text[i] >= ' ' && text[i] <= '~')
+        i++;
+    return i < size && !text[i];
+}
+
 static bool is_sound_verdict(const dvk_choices *choices, const dvk_verdict *verdict) {
-    return verdict->variant < choices->table_count && memchr(verdict->wrong, '\0', sizeof(verdict->wrong));
+    return verdict->variant < choices->table_count && is_line(verdict->wrong, sizeof(verdict->wrong));
 }
 
 static bool is_sound_measurement(const dvk_choices *choices, const dvk_measurement *measurement) {
@@ -79,6 +90,8 @@ dvk_result dvk_choices_restore(dvk_context *context, dvk_error *error) {
     if (!bytes || size < sizeof(counts))
         return DVK_OK;
     memcpy(&counts, bytes, sizeof(counts));
+    if (counts.verdicts > MOST_STORED || counts.measurements > MOST_STORED)
+        return DVK_OK;
     if (size - sizeof(counts) !=
         counts.verdicts * (uint64_t)sizeof(dvk_verdict) + counts.measurements * (uint64_t)sizeof(dvk_measurement))
         return DVK_OK;

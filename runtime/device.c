@@ -108,6 +108,7 @@ dvk_result dvk_describe_device(const dvk_instance *instance, VkPhysicalDevice de
     info->vendor_id = core->vendorID;
     info->device_id = core->deviceID;
     info->api_version = core->apiVersion;
+    info->driver_version = core->driverVersion;
     info->max_storage_range = core->limits.maxStorageBufferRange;
     info->subgroup_size = subgroup.subgroupSize;
     info->max_workgroup_invocations = core->limits.maxComputeWorkGroupInvocations;

@@ -74,7 +74,8 @@ void dvk_pace_start(dvk_pace *pace, const uint64_t *op_ns) {
             if (pace->kind_of[op] == i)
                 pace->ns[count++] = op_ns[op];
         dvk_sort(pace->ns, count, sizeof(*pace->ns), compare_ns, NULL); /* which settle_costs() fills anew */
-        kind->ns = (double)pace->ns[count / 2];
+        const uint64_t median = pace->ns[count / 2];
+        kind->ns = (double)median;
         kind->ratio = 1;
         kind->spread = FIRST_SPREAD;
         kind->seen = 0;

@@ -74,7 +74,8 @@ enum {
     DVK_CONSTANT_VARIANT_COUNT = 15,
     DVK_CONSTANT_ACTIVATION = 16, /* matmul: a dvk_activation */
     DVK_CONSTANT_RESIDUAL = 17,   /* matmul: a dvk_residual */
-    DVK_CONSTANT_HEAD_DIM = 18    /* attention, attention_row: a multiple of 4, at most 128 */
+    DVK_CONSTANT_HEAD_DIM = 18,   /* attention, attention_row: a multiple of 4, at most 128 */
+    DVK_CONSTANT_PATCH_SIZE = 19  /* matmul, where the variant reads pixels: a multiple of 4, or 0 for a matrix */
 };
 
 typedef enum dvk_residual {
@@ -105,6 +106,7 @@ typedef struct dvk_variant {
     dvk_weight_type weight;
     dvk_device_class device_class;
     uint32_t features;   /* what the device must have */
+    bool fallback;       /* only where no other of its class can be chosen */
     bool half_products;  /* factors are rounded to half precision: for sessions of that precision only */
     bool large;          /* comes last on a device with less than DVK_LARGE_SHARED_BYTES of shared memory */
     uint32_t half_sums;  /* so many products are summed in half precision before fp32; 0: all sums are fp32 */
@@ -118,6 +120,7 @@ typedef struct dvk_variant {
     uint32_t shared_bytes_per_head_dim; /* see dvk_variant_shared_bytes() */
     uint32_t max_head_dim;              /* attention only, else 0 */
     uint32_t head_dim_step;             /* attention only: of which head_dim must be a multiple */
+    bool reads_pixels;                  /* matmul only: patches of images may be its first factor */
     uint32_t constants[DVK_CONSTANT_VARIANT_COUNT]; /* values of specialisation constants 1.. */
     uint32_t constant_count;
     uint32_t binding_count; /* 0 .. binding_count - 1 */

@@ -68,8 +68,8 @@ int loader_start(struct loader *loader, const struct options *options, const str
 /* From here on images are preprocessed, too. */
 void loader_set_model(struct loader *loader, const dvk_model *model);
 
-/* Waits until image `index` is decoded. *slot is NULL where it is too far ahead: earlier images must leave first. */
-int loader_get(struct loader *loader, int index, struct slot **slot);
+/* Waits until image `index` is decoded. *found is NULL where it is too far ahead: earlier images must leave first. */
+int loader_get(struct loader *loader, int index, struct slot **found);
 
 /* Waits until a slot is preprocessed, and takes it. */
 int loader_take(struct loader *loader, struct slot *slot);

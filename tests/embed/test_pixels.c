@@ -1,8 +1,9 @@
 /* The pixel values that the device makes of a host's image, against dvk_preprocess() with the same image, number by
  * number: for the preprocessors that the members of the family come with, at their own sizes. */
+#include "session.h" /* first: volk, which it includes, wants Vulkan's headers without prototypes */
+
 #include "pictures.h"
 #include "random.h"
-#include "session.h"
 #include "synth.h"
 
 #include <math.h>

@@ -1,8 +1,11 @@
 /* The cache file with all its sections. The first byte chooses what the rest is:
- *   0  the file
- *   1  what follows a header that fits
- *   2  the section of choices: how many verdicts and measurements (a byte each), and these as they lie in memory
- *   3  the section of costs, where a word of ones stands for the hash of the plan that is asked for
+ *
+ *     0  the file
+ *     1  what follows a header that fits
+ *     2  the section of choices: how many verdicts and measurements (a byte each), and these as they lie in memory;
+ *        the bytes 255 and 0 alone mean 80,000 different verdicts
+ *     3  the section of costs, where a word of ones stands for the hash of the plan that is asked for
+ *
  * Whatever it is, opening succeeds, what is taken from it is sound, and saving it gives a file that reads the same. */
 #include "cache_file.h"
 #include "choice.h"
@@ -147,11 +150,16 @@ static void prepare(const dvk_allocator *allocator) {
 }
 
 static void write_choices(const uint8_t *data, size_t size) {
-    const uint32_t counts[2] = {size > 0 ? data[0] % 8u : 0, size > 1 ? data[1] % 8u : 0};
+    const bool many = size == 2 && data[0] == 255 && data[1] == 0;
+    const uint32_t counts[2] = {many ? 80000 : size > 0 ? data[0] % 8u : 0, size > 1 ? data[1] % 8u : 0};
     const size_t body = sizeof(counts) + counts[0] * sizeof(dvk_verdict) + counts[1] * sizeof(dvk_measurement);
     uint8_t *bytes = calloc(1, body);
     REQUIRE_ALWAYS(bytes);
     memcpy(bytes, counts, sizeof(counts));
+    for (uint32_t i = 0; many && i < counts[0]; i++) {
+        const dvk_verdict verdict = {.specialisation.head_dim = i};
+        memcpy(bytes + sizeof(counts) + i * sizeof(verdict), &verdict, sizeof(verdict));
+    }
     const size_t given = size > 2 ? size - 2 : 0, room = body - sizeof(counts);
     if (given)
         memcpy(bytes + sizeof(counts), data + 2, given < room ? given : room);

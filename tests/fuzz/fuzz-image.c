@@ -5,7 +5,7 @@ static volatile uint32_t seen;
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     fuzz_memory memory;
-    const dvk_allocator allocator = fuzz_allocator(&memory, 4 << 20);
+    const dvk_allocator allocator = fuzz_allocator(&memory, 1 << 20);
     const dvk_image_params params = {.allocator = &allocator};
     dvk_image image = {0};
     dvk_error error = {0};

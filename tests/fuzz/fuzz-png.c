@@ -1,8 +1,10 @@
 /* PNG behind its checksums, which no mutation would get right, and EXIF. The first byte chooses what the rest is:
- *   0  the chunks of a PNG, of which every CRC and the zlib stream's checksum are put right
- *   1  width, height (16 bits each), depth, colour type, interlacing; a palette of 48 bytes; and the filtered rows,
- * which are stored in the file as deflate's uncompressed blocks 2  EXIF, given to the reader of orientations 3  XMP,
- * the same */
+ *
+ *     0  the chunks of a PNG, of which every CRC and the zlib stream's checksum are put right
+ *     1  width and height (16 bits each), depth, colour type, interlacing; a palette of 48 bytes; and the filtered
+ *        rows, which are stored in the file as deflate's uncompressed blocks
+ *     2  EXIF, given to the reader of orientations
+ *     3  XMP, the same */
 #include "fuzz.h"
 #include "image.h"
 
@@ -49,8 +51,7 @@ static uint32_t adler32_of(const uint8_t *bytes, size_t size) {
 }
 
 /* Puts the checksum of what the joined data inflate to at their end, which lies in the last of the IDAT chunks where
- * that is long enough. How large they should be is not known here: every power of two up to 64 KiB, and the sizes that
- * the header's picture has in one pass, are tried. */
+ * that is long enough. For pictures of up to 64 KiB that are not interlaced. */
 static void repair_stream(uint8_t *file, size_t size) {
     static uint8_t joined[1 << 16], inflated[1 << 16];
     size_t used = 0;
@@ -75,8 +76,6 @@ static void repair_stream(uint8_t *file, size_t size) {
     const uint64_t row = ((uint64_t)width * channels[file[25] & 7] * depth + 7) / 8 + 1;
     if (row > sizeof(inflated) || height > sizeof(inflated) || row * height > sizeof(inflated))
         return;
-    /* Interlaced rows are shorter, and there are more of them: the decoder's own checks refuse what does not fit, so
-     * only pictures that are not interlaced get their checksum here. */
     if (dvk_stb_inflate(joined, (int)used, inflated, (int)(row * height)))
         put_big32(last + last_length - 4, adler32_of(inflated, (size_t)(row * height)));
 }

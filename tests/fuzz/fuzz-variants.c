@@ -3,13 +3,13 @@
 #include "fuzz.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-    if (memchr(data, '\0', size)) /* variants_read() refuses it */
+    if (!size || memchr(data, '\0', size)) /* variants_read() refuses the latter */
         return 0;
     fuzz_memory memory;
     const dvk_allocator allocator = fuzz_allocator(&memory, 16 << 20);
-    char *text = (char *)fuzz_copy(data, size + 1 > size ? size : 0);
-    text = realloc(text, size + 1);
+    char *text = malloc(size + 1);
     REQUIRE_ALWAYS(text);
+    memcpy(text, data, size);
     text[size] = '\0';
     dvk_choices *choices = NULL;
     dvk_error error = {0};

@@ -16,17 +16,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#if defined(__SANITIZE_ADDRESS__)
-#define MEMORY_IS_LIMITED false
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define MEMORY_IS_LIMITED false
-#endif
-#endif
-#ifndef MEMORY_IS_LIMITED
-#define MEMORY_IS_LIMITED true
-#endif
-
 /* False: the kernel filters no system calls here, or this is a build with sanitizers. */
 static bool filtered;
 
@@ -217,8 +206,8 @@ static void test_killed_while_written_to(void) {
 
 /* A picture that needs more than the child may have is refused, and the child goes on. */
 static void test_memory(void) {
-    if (!MEMORY_IS_LIMITED) {
-        printf("part of the test skipped: a build with sanitizers has no bound on its memory\n");
+    if (!filtered) { /* then this is qemu, which ignores the limit, or a build with sanitizers, which sets none */
+        printf("part of the test skipped: the child's memory cannot be bounded here\n");
         return;
     }
     static const char header[] = "P5 8000 8000 255\n";
@@ -245,7 +234,11 @@ static void test_memory(void) {
 static void test_orphans(void) {
 #ifdef PR_SET_CHILD_SUBREAPER /* so that the children become this process's, and can be waited for */
     int pair[2];
-    REQUIRE(prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0 && pipe(pair) == 0);
+    if (prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0) {
+        printf("part of the test skipped: the children's end cannot be waited for here\n");
+        return;
+    }
+    REQUIRE(pipe(pair) == 0);
     const pid_t parent = fork();
     REQUIRE(parent >= 0);
     if (parent == 0) {

@@ -80,7 +80,7 @@ static VKAPI_ATTR VkResult VKAPI_CALL fail_to_create(VkDevice device, VkPipeline
                                                      const VkComputePipelineCreateInfo *infos,
                                                      const VkAllocationCallbacks *allocator, VkPipeline *pipelines) {
     /* The planted variant is the only one with this many specialisation constants. */
-    if (infos->stage.pSpecializationInfo->mapEntryCount == 1 + DVK_CONSTANT_VARIANT_COUNT + 2)
+    if (infos->stage.pSpecializationInfo->mapEntryCount > DVK_CONSTANT_VARIANT_COUNT)
         return VK_ERROR_UNKNOWN;
     return create_pipelines(device, cache, count, infos, allocator, pipelines);
 }
@@ -176,7 +176,8 @@ static void test_all_are_right(void) {
     static const dvk_specialisation epilogues[] = {
         {.activation = DVK_ACTIVATION_GELU, .residual = DVK_RESIDUAL_NONE},
         {.activation = DVK_ACTIVATION_NONE, .residual = DVK_RESIDUAL_TABLE},
-        {.activation = DVK_ACTIVATION_SILU, .residual = DVK_RESIDUAL_MULTIPLY}};
+        {.activation = DVK_ACTIVATION_SILU, .residual = DVK_RESIDUAL_MULTIPLY},
+        {.residual = DVK_RESIDUAL_TABLE, .patch_size = 8}};
     dvk_context *context = test_open_context(NULL);
     char why[DVK_REFUSAL];
     for (size_t i = 0; i < dvk_variant_count; i++) {
@@ -185,7 +186,8 @@ static void test_all_are_right(void) {
         const dvk_specialisation *how = variant->kernel == DVK_KERNEL_MATMUL ? epilogues
                                         : variant->max_head_dim              ? heads
                                                                              : &plain;
-        const size_t count = variant->kernel == DVK_KERNEL_MATMUL ? 3 : variant->max_head_dim ? 2 : 1;
+        const size_t products = variant->reads_pixels ? 4 : 3;
+        const size_t count = variant->kernel == DVK_KERNEL_MATMUL ? products : variant->max_head_dim ? 2 : 1;
         for (size_t j = 0; j < count; j++) {
             const dvk_use use = {variant->kernel, variant->weight, {64, 64, how[j].head_dim, 4}};
             bool right = false;
@@ -236,6 +238,61 @@ static void test_nothing_right(void) {
     outcome end = run(context);
     CHECK(end.result == DVK_ERROR_UNSUPPORTED);
     CHECK_MESSAGE(strstr(end.error.message, "planted_wrong: value "), "%s", end.error.message);
+    dvk_context_destroy(&context);
+}
+
+static size_t count_candidates(const dvk_context *context, const dvk_use *use, const dvk_variant *which) {
+    const dvk_variant *candidates[MAX_TABLE];
+    size_t found = dvk_variant_candidates(context, use, candidates, MAX_TABLE), count = 0;
+    for (size_t i = 0; i < found; i++)
+        count += candidates[i] == which;
+    return count;
+}
+
+/* It does not compete where another one can, and is chosen where none can. */
+static void test_fallback(void) {
+    const dvk_use use = {DVK_KERNEL_MATMUL, DVK_WEIGHT_FP32, {64, 64, 64, 4}};
+    dvk_context *context = open_context(DVK_TUNING_OFF, NULL, NULL);
+    const dvk_variant planted[2] = {first_of(context, DVK_KERNEL_MATMUL), first_of(context, DVK_KERNEL_MATMUL)};
+    const dvk_variant *chosen = NULL;
+    plant(context, planted, 2);
+    CHECK(count_candidates(context, &use, &table[0]) == 1 && count_candidates(context, &use, &table[1]) == 1);
+    table[1].fallback = true;
+    CHECK(count_candidates(context, &use, &table[0]) == 1 && count_candidates(context, &use, &table[1]) == 0);
+    table[0].features = 1u << 31; /* which no device has */
+    CHECK_OK(dvk_variant_choose(context, &use, &chosen, &error_));
+    CHECK(chosen == &table[1]);
+    dvk_context_destroy(&context);
+}
+
+/* A variant proved on its own, as for a report. What was right once and is wrong later is wrong. */
+static void test_proofs(void) {
+    dvk_context *context = open_context(DVK_TUNING_OFF, NULL, NULL);
+    dvk_variant wrong = first_of(context, DVK_KERNEL_MATMUL);
+    dvk_proof proof;
+    dvk_error error;
+    plant(context, &wrong, 1);
+    CHECK_OK(dvk_context_prove(context, 0, 2, &proof, &error_));
+    CHECK(proof.programs == 5u + table[0].reads_pixels && !proof.wrong[0] && !proof.refused[0] &&
+          proof.variants == table_count);
+    CHECK(strcmp(proof.kernel, "matmul") == 0 && strcmp(proof.variant, wrong.name) == 0);
+    plant_error(&wrong, 0);
+    table[0].spirv = wrong.spirv;
+    dvk_pipelines_destroy(context); /* or the right one is found */
+    CHECK_OK(dvk_context_prove(context, 0, 2, &proof, &error_));
+    CHECK_MESSAGE(proof.programs && !strncmp(proof.wrong, "value ", 6), "%s", proof.wrong);
+    CHECK(listed(context, table[0].name, false, "value "));
+    CHECK_OK(dvk_context_prove(context, 0, 2, &proof, &error_));
+    CHECK(proof.programs == 0 && !strncmp(proof.refused, "value ", 6));
+    for (uint32_t i = 1; i < table_count; i++)
+        if (!dvk_kernel_is_proved(table[i].kernel)) {
+            CHECK_OK(dvk_context_prove(context, i, 1, &proof, &error_));
+            CHECK(!proof.programs && !proof.wrong[0]);
+        }
+    CHECK(dvk_context_prove(context, (uint32_t)table_count, 1, &proof, &error) == DVK_ERROR_INVALID_ARGUMENT);
+    CHECK(dvk_context_prove(context, 0, 0, &proof, &error) == DVK_ERROR_INVALID_ARGUMENT);
+    CHECK(dvk_context_prove(context, 0, 1025, &proof, &error) == DVK_ERROR_INVALID_ARGUMENT);
+    CHECK(dvk_context_prove(context, 0, 1, NULL, &error) == DVK_ERROR_INVALID_ARGUMENT);
     dvk_context_destroy(&context);
 }
 
@@ -582,6 +639,8 @@ int main(void) {
     test_all_are_right();
     test_wrong_is_refused();
     test_nothing_right();
+    test_fallback();
+    test_proofs();
     test_uncompilable_is_refused();
     test_unsteady_is_refused();
     test_loss_is_remembered();
