@@ -72,7 +72,8 @@ static bool is_line(const char *text, size_t size) {
 }
 
 static bool is_sound_verdict(const dvk_choices *choices, const dvk_verdict *verdict) {
-    return verdict->variant < choices->table_count && is_line(verdict->wrong, sizeof(verdict->wrong));
+    return verdict->variant < choices->table_count && !verdict->passing &&
+           is_line(verdict->wrong, sizeof(verdict->wrong));
 }
 
 static bool is_sound_measurement(const dvk_choices *choices, const dvk_measurement *measurement) {
