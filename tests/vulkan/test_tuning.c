@@ -253,8 +253,9 @@ static size_t count_candidates(const dvk_context *context, const dvk_use *use, c
 static void test_fallback(void) {
     const dvk_use use = {DVK_KERNEL_MATMUL, DVK_WEIGHT_FP32, {64, 64, 64, 4}};
     dvk_context *context = open_context(DVK_TUNING_OFF, NULL, NULL);
-    const dvk_variant planted[2] = {first_of(context, DVK_KERNEL_MATMUL), first_of(context, DVK_KERNEL_MATMUL)};
+    dvk_variant planted[2] = {first_of(context, DVK_KERNEL_MATMUL), first_of(context, DVK_KERNEL_MATMUL)};
     const dvk_variant *chosen = NULL;
+    planted[0].fallback = planted[1].fallback = false; /* as it is on a device for which nothing else is left */
     plant(context, planted, 2);
     CHECK(count_candidates(context, &use, &table[0]) == 1 && count_candidates(context, &use, &table[1]) == 1);
     table[1].fallback = true;
@@ -376,7 +377,10 @@ static void test_slow_is_not_chosen(void) {
         dvk_context *context = open_context(tuned ? DVK_TUNING_ON : DVK_TUNING_OFF, NULL, NULL);
         dvk_variant planted = first_of(context, DVK_KERNEL_ATTENTION);
         planted.name = "planted_slow";
+        planted.fallback = false;
         plant(context, &planted, 1);
+        for (size_t i = 1; i < table_count; i++) /* there must be one to win */
+            table[i].fallback = false;
         hooked = context;
         bind_pipeline = context->vk.vkCmdBindPipeline;
         plain_dispatch = context->vk.vkCmdDispatch;
