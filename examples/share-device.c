@@ -20,8 +20,8 @@ typedef struct watcher {
     picture seen; /* what the pass under way looks at: the scene moves on, this stays */
     /* A pass of slot i writes maps[i]: one is written over several frames while the other, complete, is shown. */
     picture maps[2];
-    uint32_t slot; /* of the pass under way */
-    dvk_position at;
+    uint32_t slot;          /* of the pass under way */
+    dvk_position first, at; /* of this frame's slice; where it ends */
     uint32_t slices, passes;
     bool has_map;
 } watcher;
@@ -92,13 +92,16 @@ static void close_watcher(watcher *w, renderer *r) {
 }
 
 /* One slice of the pass under way; true if it was the last one. */
-static bool record_slice(watcher *w, const renderer *r, VkCommandBuffer commands, uint32_t budget_us) {
+static bool record_slice(watcher *w, renderer *r, VkCommandBuffer commands, uint32_t budget_us) {
     const dvk_position end = dvk_session_get_info(w->session)->end;
     if (w->slices == 0)
         picture_copy(commands, &r->scene, &w->seen);
     dvk_record_params record = {.command_buffer = commands, .slot = w->slot, .first = w->at};
     record.last = w->at = dvk_session_slice(w->session, w->at, budget_us);
+    renderer_stamp(r, 0);
     must(dvk_session_record(w->session, &record, &error));
+    renderer_stamp(r, 1);
+    w->first = record.first;
     w->slices++;
     return w->at.op == end.op;
 }
@@ -118,6 +121,9 @@ static void draw_frame(watcher *w, renderer *r, const char *directory, uint32_t 
     w->has_map |= complete;
     const uint32_t shown = complete ? w->slot : !w->slot;
     renderer_end_frame(r, &w->maps[shown], w->has_map ? 1 : 0);
+    const uint32_t took_us = renderer_stamped_us(r);
+    if (took_us) /* the next slices will fill the budget better */
+        must(dvk_session_learn(w->session, w->first, w->at, took_us, &error));
 
     char path[1024];
     snprintf(path, sizeof(path), "%s/frame-%03u.ppm", directory, frame);

@@ -140,6 +140,7 @@ typedef struct dvk_device_info {
     uint8_t uuid[16]; /* VkPhysicalDeviceIDProperties::deviceUUID */
     uint32_t vendor_id, device_id;
     uint32_t api_version;       /* as VK_MAKE_API_VERSION; 1.1 or later is needed */
+    uint32_t driver_version;    /* VkPhysicalDeviceProperties::driverVersion, whose encoding is the driver's own */
     uint64_t device_memory;     /* bytes in the largest device-local heap */
     uint64_t max_storage_range; /* bytes: the largest range one shader binding may span */
     uint32_t subgroup_size;
@@ -796,9 +797,10 @@ typedef struct dvk_record_params {
  * Errors: INVALID_ARGUMENT (a position out of range or order, an undeclared flag, a slot that does not exist). */
 DVK_API dvk_result dvk_session_record(dvk_session *session, const dvk_record_params *params, dvk_error *error);
 
-/* How far a pass gets from `from` within budget_us microseconds of device time; at least one workgroup further, so that
- * a loop over it ends. It goes by the costs that dvk_session_profile() measured, less an eighth, for slices vary;
- * before that by estimates, which are meant for slow devices and cut finer than needed:
+/* How far a pass gets from `from` within budget_us microseconds, at least one workgroup further, so that a loop over it
+ * ends. The budget is what hardly any slice exceeds (99 of 100 do not), so that most take less. It goes by the costs
+ * that dvk_session_profile() measured, counted double, or by estimates, which are meant for slow devices and cut finer
+ * than needed; once dvk_session_learn() was told of slices, by these:
  *
  *     dvk_position at = {0, 0}, end = dvk_session_get_info(session)->end;
  *     dvk_record_params params = {.command_buffer = commands};
@@ -810,6 +812,14 @@ DVK_API dvk_result dvk_session_record(dvk_session *session, const dvk_record_par
  *
  * From the end or beyond, the end. */
 DVK_API dvk_position dvk_session_slice(const dvk_session *session, dvk_position from, uint32_t budget_us);
+
+/* Tells that a range which dvk_session_record() recorded took took_us microseconds on the device, so that the next
+ * slices are cut by it: a mean and a spread are kept for each kind of op. By the host's timestamps around the range,
+ * read whenever they are there, frames later, too; or from its submission to its fence where nothing else was
+ * submitted. Times that are not told do no harm. Forgotten by dvk_session_profile(). Never allocates or waits.
+ * Errors: INVALID_ARGUMENT (no range of the pass). */
+DVK_API dvk_result dvk_session_learn(dvk_session *session, dvk_position first, dvk_position last, uint32_t took_us,
+                                     dvk_error *error);
 
 /* ------------------------------------------------------------------------------------------- for people */
 
@@ -852,6 +862,25 @@ typedef struct dvk_variant_info {
  * capacity is written; infos may be NULL when *count is 0. Errors: INVALID_ARGUMENT. */
 DVK_API dvk_result dvk_context_variants(const dvk_context *context, dvk_variant_info *infos, uint32_t *count,
                                         dvk_error *error);
+
+/* What came of proving a variant. */
+typedef struct dvk_proof {
+    char kernel[32], variant[64];
+    char refused[192];    /* why the device cannot run it, in words; "": it can */
+    char wrong[192];      /* in what way an answer was wrong; "": none was, or none was asked for */
+    uint32_t programs;    /* so many were compiled and proved, each with other specialisation constants. 0 with an empty
+                             `refused`: a kernel of pictures, which has one variant and no known answer */
+    uint32_t variants;    /* of this build: indices are below it */
+    uint64_t reserved[4]; /* 0 today */
+} dvk_proof;
+
+/* Proves one variant of all, by its index, whether or not sessions would choose it: each of its programs solves a small
+ * problem `repeats` times (1 to 1024), and the answers must be right and the same to the bit. Sessions do the same with
+ * what they use, and fewer repeats; this is for reports about a device. What is wrong is DVK_OK, with proof->wrong, and
+ * is not used by the context's sessions from then on. As dvk_session_create() as to threads, and its errors but
+ * DVK_ERROR_UNSUPPORTED; INVALID_ARGUMENT also for an index beyond the last. */
+DVK_API dvk_result dvk_context_prove(dvk_context *context, uint32_t index, uint32_t repeats, dvk_proof *proof,
+                                     dvk_error *error);
 
 #ifdef __cplusplus
 }

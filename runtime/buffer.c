@@ -2,6 +2,11 @@
 
 #include <string.h>
 
+/* Memory that may only be allocated with a feature which we leave off (valid usage of vkAllocateMemory). */
+static const VkMemoryPropertyFlags unusable = VK_MEMORY_PROPERTY_PROTECTED_BIT |
+                                              VK_MEMORY_PROPERTY_DEVICE_COHERENT_BIT_AMD |
+                                              VK_MEMORY_PROPERTY_DEVICE_UNCACHED_BIT_AMD;
+
 /* The first type that has all of `required` and all of `preferred`, else the first with all of `required`: the
  * specification orders types so that the first match is the best one (VkPhysicalDeviceMemoryProperties). */
 static uint32_t find_memory_type(const VkPhysicalDeviceMemoryProperties *memory, uint32_t allowed,
@@ -9,7 +14,7 @@ static uint32_t find_memory_type(const VkPhysicalDeviceMemoryProperties *memory,
     for (int pass = 0; pass < 2; pass++) {
         VkMemoryPropertyFlags wanted = pass == 0 ? required | preferred : required;
         for (uint32_t i = 0; i < memory->memoryTypeCount; i++)
-            if ((allowed >> i & 1) && (memory->memoryTypes[i].propertyFlags & wanted) == wanted)
+            if ((allowed >> i & 1) && (memory->memoryTypes[i].propertyFlags & (wanted | unusable)) == wanted)
                 return i;
     }
     return UINT32_MAX;
@@ -20,7 +25,8 @@ static dvk_result allocate(dvk_context *context, dvk_buffer_use use, const char 
     VkMemoryRequirements needs;
     context->vk.vkGetBufferMemoryRequirements(context->device, buffer->handle, &needs);
     VkMemoryPropertyFlags required = 0, preferred = VK_MEMORY_PROPERTY_DEVICE_LOCAL_BIT;
-    if (use != DVK_BUFFER_STORAGE) {
+    const bool device = use == DVK_BUFFER_STORAGE || use == DVK_BUFFER_WEIGHTS;
+    if (!device) {
         required = VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT;
         preferred =
             use == DVK_BUFFER_READBACK ? VK_MEMORY_PROPERTY_HOST_CACHED_BIT : VK_MEMORY_PROPERTY_HOST_COHERENT_BIT;
@@ -52,10 +58,14 @@ static dvk_result allocate(dvk_context *context, dvk_buffer_use use, const char 
     buffer->coherent = (context->memory.memoryTypes[type].propertyFlags & VK_MEMORY_PROPERTY_HOST_COHERENT_BIT) != 0;
     status = dvk_check_vulkan(context->vk.vkBindBufferMemory(context->device, buffer->handle, buffer->memory, 0),
                               "vkBindBufferMemory", error);
-    if (status == DVK_OK && use != DVK_BUFFER_STORAGE)
+    if (status == DVK_OK && !device)
         status = dvk_check_vulkan(
             context->vk.vkMapMemory(context->device, buffer->memory, 0, VK_WHOLE_SIZE, 0, &buffer->mapped),
             "vkMapMemory", error);
+    if (status == DVK_OK && use == DVK_BUFFER_WEIGHTS &&
+        (context->memory.memoryTypes[type].propertyFlags & VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT) &&
+        context->vk.vkMapMemory(context->device, buffer->memory, 0, VK_WHOLE_SIZE, 0, &buffer->mapped) != VK_SUCCESS)
+        buffer->mapped = NULL; /* no address space left for it: staging is the other way */
     return status;
 }
 
@@ -64,6 +74,7 @@ dvk_result dvk_buffer_create(dvk_context *context, dvk_buffer_use use, VkDeviceS
     static const VkBufferUsageFlags usages[] = {
         [DVK_BUFFER_STORAGE] =
             VK_BUFFER_USAGE_STORAGE_BUFFER_BIT | VK_BUFFER_USAGE_TRANSFER_SRC_BIT | VK_BUFFER_USAGE_TRANSFER_DST_BIT,
+        [DVK_BUFFER_WEIGHTS] = VK_BUFFER_USAGE_STORAGE_BUFFER_BIT | VK_BUFFER_USAGE_TRANSFER_DST_BIT,
         [DVK_BUFFER_UPLOAD] = VK_BUFFER_USAGE_TRANSFER_SRC_BIT,
         [DVK_BUFFER_READBACK] = VK_BUFFER_USAGE_TRANSFER_DST_BIT,
     };
@@ -92,6 +103,15 @@ void dvk_buffer_destroy(dvk_context *context, dvk_buffer *buffer) {
     context->vk.vkDestroyBuffer(context->device, buffer->handle, context->vulkan_allocator);
     context->vk.vkFreeMemory(context->device, buffer->memory, context->vulkan_allocator);
     memset(buffer, 0, sizeof(*buffer));
+}
+
+dvk_result dvk_buffer_unmap(dvk_context *context, dvk_buffer *buffer, dvk_error *error) {
+    if (!buffer->mapped)
+        return DVK_OK;
+    dvk_result status = dvk_buffer_flush(context, buffer, error);
+    context->vk.vkUnmapMemory(context->device, buffer->memory);
+    buffer->mapped = NULL;
+    return status;
 }
 
 dvk_result dvk_buffer_flush(dvk_context *context, const dvk_buffer *buffer, dvk_error *error) {

@@ -6,6 +6,7 @@
 
 typedef enum dvk_buffer_use {
     DVK_BUFFER_STORAGE, /* shaders read and write, copies go in and out; device-local */
+    DVK_BUFFER_WEIGHTS, /* the same, and mapped where its memory can be, for dvk_upload_room() */
     DVK_BUFFER_UPLOAD,  /* host writes, copies read; mapped */
     DVK_BUFFER_READBACK /* copies write, host reads; mapped, cached where there is such a type */
 } dvk_buffer_use;
@@ -15,7 +16,7 @@ typedef struct dvk_buffer {
     VkDeviceMemory memory;
     VkDeviceSize size;      /* as asked for */
     VkDeviceSize allocated; /* as the driver took it */
-    void *mapped;           /* NULL for STORAGE */
+    void *mapped;           /* NULL where it is not */
     bool coherent;
 } dvk_buffer;
 
@@ -24,6 +25,9 @@ dvk_result dvk_buffer_create(dvk_context *context, dvk_buffer_use use, VkDeviceS
                              dvk_buffer *buffer, dvk_error *error);
 /* Accepts a zeroed buffer and zeroes it. The device must be done with it. */
 void dvk_buffer_destroy(dvk_context *context, dvk_buffer *buffer);
+
+/* Ends the host's access to memory that the device reads from now on. */
+dvk_result dvk_buffer_unmap(dvk_context *context, dvk_buffer *buffer, dvk_error *error);
 
 /* Make the host's writes visible to the device, and the device's to the host; nothing to do for coherent memory. */
 dvk_result dvk_buffer_flush(dvk_context *context, const dvk_buffer *buffer, dvk_error *error);

@@ -308,7 +308,7 @@ void dvk_cache_save(dvk_context *context) {
     size_t size = 0, path_size = strlen(context->cache_path) + 64;
     char *temporary = dvk_allocate(&context->allocator, path_size);
     uint8_t *file = make_file(context, &size);
-    cache_header header;
+    cache_header header = {0};
     if (temporary && file)
         memcpy(&header, file, sizeof(header));
     if (temporary && file && header.checksum != context->cache_checksum) {

@@ -217,6 +217,15 @@ void dvk_choices_destroy(const dvk_allocator *allocator, dvk_choices *choices) {
 
 dvk_result dvk_choices_add_verdict(dvk_context *context, const dvk_verdict *verdict, dvk_error *error) {
     dvk_choices *choices = context->choices;
+    for (size_t i = 0; i < choices->verdict_count; i++) {
+        dvk_verdict *known = &choices->verdicts[i];
+        if (known->variant != verdict->variant ||
+            memcmp(&known->specialisation, &verdict->specialisation, sizeof(known->specialisation)) != 0)
+            continue;
+        choices->changed |= memcmp(known, verdict, sizeof(*known)) != 0;
+        *known = *verdict;
+        return DVK_OK;
+    }
     size_t bytes = choices->verdict_count * sizeof(*verdict);
     dvk_verdict *verdicts = dvk_reallocate(&context->allocator, choices->verdicts, bytes, bytes + sizeof(*verdict));
     if (!verdicts)
@@ -291,19 +300,25 @@ const char *dvk_variant_refusal(const dvk_context *context, const dvk_variant *v
     return NULL;
 }
 
+static bool is_small(const dvk_context *context) {
+    return context->limits.maxComputeSharedMemorySize < DVK_LARGE_SHARED_BYTES;
+}
+
 size_t dvk_variant_candidates(const dvk_context *context, const dvk_use *use, const dvk_variant **candidates,
                               size_t capacity) {
     char why[DVK_REFUSAL];
     size_t count, found = 0;
     const dvk_variant *table = table_of(choices_of(context), &count);
+    const bool small = is_small(context);
     for (int other_class = 0; other_class < 2 && !found; other_class++)
-        for (size_t i = 0; i < count && found < capacity; i++) {
-            const dvk_variant *variant = &table[i];
-            if (dvk_variant_serves(variant, use->kernel, use->weight) &&
-                (variant->device_class != context->device_class) == other_class &&
-                !dvk_variant_refusal(context, variant, use, why))
-                candidates[found++] = variant;
-        }
+        for (int large = 0; large <= small; large++)
+            for (size_t i = 0; i < count && found < capacity; i++) {
+                const dvk_variant *variant = &table[i];
+                if (dvk_variant_serves(variant, use->kernel, use->weight) && !(variant->fallback && found) &&
+                    (variant->device_class != context->device_class) == other_class &&
+                    (small && variant->large) == large && !dvk_variant_refusal(context, variant, use, why))
+                    candidates[found++] = variant;
+            }
     return found;
 }
 

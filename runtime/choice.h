@@ -1,5 +1,5 @@
 /* Which variant an op gets: the one that the caller pinned, else the fastest that was measured on this device, else the
- * first of the table. None that was found wrong here. */
+ * first of the table (or of what is not too large for it). None that was found wrong here. */
 #ifndef DVK_CHOICE_H_
 #define DVK_CHOICE_H_
 
@@ -38,7 +38,8 @@ bool dvk_kernel_is_tuned(dvk_kernel kernel);
 typedef struct dvk_verdict {
     uint32_t variant; /* index in the table */
     dvk_specialisation specialisation;
-    char wrong[100]; /* in what way; "": it gave the known answer */
+    uint32_t passing; /* 1: not for the cache file, for it may be of the moment; else 0 */
+    char wrong[100];  /* in what way; "": it gave the known answer */
 } dvk_verdict;
 
 typedef struct dvk_measurement {
@@ -84,6 +85,7 @@ dvk_result dvk_choices_create(const dvk_allocator *allocator, const char *text, 
                               dvk_error *error);
 void dvk_choices_destroy(const dvk_allocator *allocator, dvk_choices *choices);
 
+/* Replaces an older one of the same variant and constants. */
 dvk_result dvk_choices_add_verdict(dvk_context *context, const dvk_verdict *verdict, dvk_error *error);
 dvk_result dvk_choices_add_measurement(dvk_context *context, const dvk_measurement *measurement, dvk_error *error);
 /* Replaces the class's decision. */
@@ -106,11 +108,11 @@ const char *dvk_variant_refusal(const dvk_context *context, const dvk_variant *v
                                 char text[DVK_REFUSAL]);
 
 /* Fails with UNSUPPORTED where nothing is left to choose, or what is pinned cannot serve. */
-dvk_result dvk_variant_choose(const dvk_context *context, const dvk_use *use, const dvk_variant **variant,
+dvk_result dvk_variant_choose(const dvk_context *context, const dvk_use *use, const dvk_variant **chosen,
                               dvk_error *error);
 
-/* The variants that may be chosen for the use, in the order of the table, at most `capacity`: those meant for the
- * device's class, or all where none of these is left. */
+/* The variants that may be chosen for the use, in order of preference, at most `capacity`: those meant for the
+ * device's class, or all where none of these is left; a fallback only where it would be the first. */
 size_t dvk_variant_candidates(const dvk_context *context, const dvk_use *use, const dvk_variant **candidates,
                               size_t capacity);
 

@@ -80,6 +80,8 @@ static void add_variant(variant_list *list, const dvk_context *context, const dv
     else if (variant->device_class != context->device_class)
         snprintf(info->refused, sizeof(info->refused), "%s",
                  variant->device_class == DVK_CLASS_SOFTWARE ? "it is for software drivers" : "it is for GPUs");
+    else if (variant->fallback)
+        snprintf(info->refused, sizeof(info->refused), "it is for devices that cannot use the others");
 }
 
 dvk_result dvk_context_variants(const dvk_context *context, dvk_variant_info *infos, uint32_t *count,

@@ -6,6 +6,9 @@
 
 #include <string.h>
 
+/* Of each; a machine has some hundreds. The lists grow one by one, which a host's allocator may do by copying. */
+enum { MOST_STORED = 4096 };
+
 /* The section: this, the verdicts, the measurements, as they lie in memory; the build id is of that, too. */
 typedef struct stored_counts {
     uint32_t verdicts, measurements;
@@ -35,8 +38,10 @@ uint64_t dvk_choices_build_id(const dvk_choices *choices) {
 
 void dvk_choices_store(dvk_context *context) {
     dvk_choices *choices = context->choices;
-    const stored_counts counts = {(uint32_t)choices->verdict_count, (uint32_t)choices->measurement_count};
-    const size_t verdicts = choices->verdict_count * sizeof(*choices->verdicts);
+    stored_counts counts = {0, (uint32_t)choices->measurement_count};
+    for (size_t i = 0; i < choices->verdict_count; i++)
+        counts.verdicts += !choices->verdicts[i].passing;
+    const size_t verdicts = counts.verdicts * sizeof(*choices->verdicts);
     const size_t measurements = choices->measurement_count * sizeof(*choices->measurements);
     if (!choices->changed || !context->cache_path)
         return;
@@ -44,18 +49,31 @@ void dvk_choices_store(dvk_context *context) {
     if (!bytes) /* another time */
         return;
     memcpy(bytes, &counts, sizeof(counts));
-    if (verdicts)
-        memcpy(bytes + sizeof(counts), choices->verdicts, verdicts);
+    uint8_t *at = bytes + sizeof(counts);
+    for (size_t i = 0; i < choices->verdict_count; i++)
+        if (!choices->verdicts[i].passing) {
+            memcpy(at, &choices->verdicts[i], sizeof(*choices->verdicts));
+            at += sizeof(*choices->verdicts);
+        }
     if (measurements)
-        memcpy(bytes + sizeof(counts) + verdicts, choices->measurements, measurements);
+        memcpy(at, choices->measurements, measurements);
     choices->changed =
         !dvk_cache_put_section(context, DVK_CACHE_CHOICES, bytes, sizeof(counts) + verdicts + measurements);
     dvk_release(&context->allocator, bytes);
 }
 
 /* The checksum says that we wrote it; a file made to hurt must not hurt all the same. */
+/* One line of printable ASCII, as ours are: it becomes part of sentences. */
+static bool is_line(const char *text, size_t size) {
+    size_t i = 0;
+    while (i < size && text[i] >= ' ' && text[i] <= '~')
+        i++;
+    return i < size && !text[i];
+}
+
 static bool is_sound_verdict(const dvk_choices *choices, const dvk_verdict *verdict) {
-    return verdict->variant < choices->table_count && memchr(verdict->wrong, '\0', sizeof(verdict->wrong));
+    return verdict->variant < choices->table_count && !verdict->passing &&
+           is_line(verdict->wrong, sizeof(verdict->wrong));
 }
 
 static bool is_sound_measurement(const dvk_choices *choices, const dvk_measurement *measurement) {
@@ -73,6 +91,8 @@ dvk_result dvk_choices_restore(dvk_context *context, dvk_error *error) {
     if (!bytes || size < sizeof(counts))
         return DVK_OK;
     memcpy(&counts, bytes, sizeof(counts));
+    if (counts.verdicts > MOST_STORED || counts.measurements > MOST_STORED)
+        return DVK_OK;
     if (size - sizeof(counts) !=
         counts.verdicts * (uint64_t)sizeof(dvk_verdict) + counts.measurements * (uint64_t)sizeof(dvk_measurement))
         return DVK_OK;

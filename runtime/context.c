@@ -104,12 +104,15 @@ static dvk_result create_device(dvk_context *context, dvk_error *error) {
 }
 
 /* A software driver takes up to a second to compile a candidate, so that by default only what runs for a second, too,
- * is measured there: 10 GFLOP or more. */
+ * is measured there: 10 GFLOP or more. Nearly all of measuring is that compiling, of the few that compete there, and
+ * what the first process leaves the second one has to do: so there is time for all of it. */
 static void set_tuning(dvk_context *context, const dvk_context_params *params) {
     const bool cached = params->cache_dir && *params->cache_dir, usual = params->tuning == DVK_TUNING_DEFAULT;
     dvk_choices *choices = context->choices;
     choices->measure = !choices->pin_count && (params->tuning == DVK_TUNING_ON || (usual && cached));
     choices->least_flops = usual && context->device_class == DVK_CLASS_SOFTWARE ? 10000000000u : 0;
+    if (context->device_class == DVK_CLASS_SOFTWARE)
+        choices->budget_ms *= 4.0;
 }
 
 dvk_result dvk_context_allocate(const dvk_context_params *params, const char *function, dvk_context **context_out,

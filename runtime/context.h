@@ -36,6 +36,11 @@ dvk_result dvk_physical_devices(const dvk_instance *instance, VkPhysicalDevice *
 dvk_result dvk_describe_device(const dvk_instance *instance, VkPhysicalDevice device, uint32_t index,
                                dvk_device_info *info, dvk_error *error);
 
+enum { DVK_MAX_FAMILIES = 64 }; /* as many queue families are looked at */
+
+/* Returns how many there are. Asks for that first: SwiftShader fills as many entries as it is given room for. */
+uint32_t dvk_list_queue_families(const dvk_instance *instance, VkPhysicalDevice device,
+                                 VkQueueFamilyProperties families[DVK_MAX_FAMILIES]);
 /* The queue family to use: one that computes, and as little else as possible; UINT32_MAX if none. */
 uint32_t dvk_find_queue_family(const dvk_instance *instance, VkPhysicalDevice device);
 

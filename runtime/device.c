@@ -32,12 +32,19 @@ dvk_result dvk_physical_devices(const dvk_instance *instance, VkPhysicalDevice *
     return DVK_OK;
 }
 
-enum { FAMILIES = 64 }; /* as many queue families are looked at */
+uint32_t dvk_list_queue_families(const dvk_instance *instance, VkPhysicalDevice device,
+                                 VkQueueFamilyProperties families[DVK_MAX_FAMILIES]) {
+    uint32_t count = 0;
+    instance->vk.vkGetPhysicalDeviceQueueFamilyProperties(device, &count, NULL);
+    if (count > DVK_MAX_FAMILIES)
+        count = DVK_MAX_FAMILIES;
+    instance->vk.vkGetPhysicalDeviceQueueFamilyProperties(device, &count, families);
+    return count;
+}
 
 uint32_t dvk_find_queue_family(const dvk_instance *instance, VkPhysicalDevice device) {
-    VkQueueFamilyProperties families[FAMILIES];
-    uint32_t count = FAMILIES, best = UINT32_MAX;
-    instance->vk.vkGetPhysicalDeviceQueueFamilyProperties(device, &count, families);
+    VkQueueFamilyProperties families[DVK_MAX_FAMILIES];
+    uint32_t count = dvk_list_queue_families(instance, device, families), best = UINT32_MAX;
     for (uint32_t i = 0; i < count; i++) {
         if (!families[i].queueCount || !(families[i].queueFlags & VK_QUEUE_COMPUTE_BIT))
             continue;
@@ -50,9 +57,8 @@ uint32_t dvk_find_queue_family(const dvk_instance *instance, VkPhysicalDevice de
 }
 
 uint32_t dvk_timestamp_bits(const dvk_instance *instance, VkPhysicalDevice device, uint32_t family) {
-    VkQueueFamilyProperties families[FAMILIES];
-    uint32_t count = FAMILIES;
-    instance->vk.vkGetPhysicalDeviceQueueFamilyProperties(device, &count, families);
+    VkQueueFamilyProperties families[DVK_MAX_FAMILIES];
+    const uint32_t count = dvk_list_queue_families(instance, device, families);
     return family < count ? families[family].timestampValidBits : 0;
 }
 
@@ -102,6 +108,7 @@ dvk_result dvk_describe_device(const dvk_instance *instance, VkPhysicalDevice de
     info->vendor_id = core->vendorID;
     info->device_id = core->deviceID;
     info->api_version = core->apiVersion;
+    info->driver_version = core->driverVersion;
     info->max_storage_range = core->limits.maxStorageBufferRange;
     info->subgroup_size = subgroup.subgroupSize;
     info->max_workgroup_invocations = core->limits.maxComputeWorkGroupInvocations;

@@ -7,6 +7,11 @@ static bool is_position(const dvk_plan *plan, dvk_position position) {
                                         : position.op == plan->op_count && !position.group;
 }
 
+static bool is_range(const dvk_plan *plan, dvk_position first, dvk_position last) {
+    return is_position(plan, first) && is_position(plan, last) &&
+           (first.op < last.op || (first.op == last.op && first.group < last.group));
+}
+
 static bool is_start(dvk_position position) {
     return !position.op && !position.group;
 }
@@ -36,8 +41,7 @@ static dvk_result check(const dvk_session *session, const dvk_record_params *par
     if (params->count > plan->batch)
         return dvk_fail(error, DVK_ERROR_INVALID_ARGUMENT, "dvk_session_record: count %u, the session takes 1 to %u",
                         params->count, plan->batch);
-    if (!is_position(plan, first) || !is_position(plan, last) || first.op > last.op ||
-        (first.op == last.op && first.group >= last.group))
+    if (!is_range(plan, first, last))
         return dvk_fail(
             error, DVK_ERROR_INVALID_ARGUMENT,
             "dvk_session_record: from workgroup %u of op %u to %u of %u is no range of a pass of %u ops: take "
@@ -75,7 +79,18 @@ dvk_result dvk_session_record(dvk_session *session, const dvk_record_params *par
 dvk_position dvk_session_slice(const dvk_session *session, dvk_position from, uint32_t budget_us) {
     if (!is_position(&session->plan, from) || dvk_position_is_end(&session->plan, from))
         return session->info.end;
-    /* An eighth is left for what op costs do not hold: the submission itself, caches that other work has emptied, and a
-     * piece of an op that fills the device less evenly than the whole (4 to 25 % on llvmpipe). */
-    return dvk_schedule_next(&session->plan, session->op_ns, from, budget_us * UINT64_C(875));
+    return dvk_pace_next(&session->pace, &session->plan, from, budget_us * UINT64_C(1000));
+}
+
+dvk_result dvk_session_learn(dvk_session *session, dvk_position first, dvk_position last, uint32_t took_us,
+                             dvk_error *error) {
+    if (!session)
+        return dvk_fail(error, DVK_ERROR_INVALID_ARGUMENT, "dvk_session_learn: session is NULL");
+    if (!is_range(&session->plan, first, last))
+        return dvk_fail(error, DVK_ERROR_INVALID_ARGUMENT,
+                        "dvk_session_learn: from workgroup %u of op %u to %u of %u is no range of a pass of %u ops: "
+                        "take the positions that were recorded",
+                        first.group, first.op, last.group, last.op, session->plan.op_count);
+    dvk_pace_learn(&session->pace, &session->plan, first, last, took_us * UINT64_C(1000));
+    return DVK_OK;
 }

@@ -261,12 +261,8 @@ static dvk_result read_stream(const dvk_allocator *allocator, FILE *stream, cons
     return DVK_OK;
 }
 
-dvk_result dvk_image_load(const char *path, const dvk_image_params *params, dvk_image *image, dvk_error *error) {
-    if (!params)
-        params = &defaults;
-    const dvk_result checked = check_arguments("dvk_image_load", path, params, image, error);
-    if (checked != DVK_OK)
-        return checked;
+dvk_result dvk_image_read_file(const dvk_allocator *allocator, const char *path, uint8_t **bytes, size_t *size,
+                               dvk_error *error) {
     struct stat status;
     if (stat(path, &status))
         return fail_read(path, errno, error);
@@ -275,10 +271,19 @@ dvk_result dvk_image_load(const char *path, const dvk_image_params *params, dvk_
     FILE *stream = fopen(path, "rb");
     if (!stream)
         return fail_read(path, errno, error);
+    const dvk_result result = read_stream(allocator, stream, path, bytes, size, error);
+    fclose(stream);
+    return result;
+}
+
+dvk_result dvk_image_load(const char *path, const dvk_image_params *params, dvk_image *image, dvk_error *error) {
+    if (!params)
+        params = &defaults;
     uint8_t *bytes;
     size_t size;
-    dvk_result result = read_stream(params->allocator, stream, path, &bytes, &size, error);
-    fclose(stream);
+    dvk_result result = check_arguments("dvk_image_load", path, params, image, error);
+    if (result == DVK_OK)
+        result = dvk_image_read_file(params->allocator, path, &bytes, &size, error);
     if (result != DVK_OK)
         return result;
     result = dvk_image_decode(bytes, size, path, params, image, error);

@@ -29,6 +29,10 @@ dvk_result dvk_image_decode_bmp(const dvk_image_file *file, dvk_image *image, dv
 dvk_result dvk_image_decode_tga(const dvk_image_file *file, dvk_image *image, dvk_error *error);
 dvk_result dvk_image_decode_pnm(const dvk_image_file *file, dvk_image *image, dvk_error *error);
 
+/* A file's bytes, of the allocator's; its start is judged before the rest is read. IO, and what a start can tell. */
+dvk_result dvk_image_read_file(const dvk_allocator *allocator, const char *path, uint8_t **bytes, size_t *size,
+                               dvk_error *error);
+
 /* TGA has no magic number: whether the 18 bytes of its header make sense. */
 bool dvk_image_is_tga(const uint8_t *bytes, size_t size);
 

@@ -44,10 +44,8 @@ static dvk_result check(const dvk_import *import, const dvk_context_params *para
 }
 
 static dvk_result check_queue(dvk_context *context, const dvk_import *import, dvk_error *error) {
-    enum { CAPACITY = 64 };
-    VkQueueFamilyProperties families[CAPACITY];
-    uint32_t count = CAPACITY;
-    context->instance.vk.vkGetPhysicalDeviceQueueFamilyProperties(context->physical_device, &count, families);
+    VkQueueFamilyProperties families[DVK_MAX_FAMILIES];
+    const uint32_t count = dvk_list_queue_families(&context->instance, context->physical_device, families);
     if (import->queue_family >= count)
         return dvk_fail(error, DVK_ERROR_INVALID_ARGUMENT, "dvk_context_import: queue_family %u, %s has %u families",
                         import->queue_family, context->info.name, count);

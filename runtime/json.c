@@ -291,7 +291,9 @@ static bool read_number(reader *r) {
         if (!skip_digits(r))
             return false;
     }
-    return r->next == integer_end ? set_integer(r, start + negative, negative) : set_real(r, start);
+    /* No integer has a negative zero; and the safetensors crate takes it for none. */
+    const bool negative_zero = negative && start[1] == '0';
+    return r->next == integer_end && !negative_zero ? set_integer(r, start + negative, negative) : set_real(r, start);
 }
 
 /* --------------------------------------------------------------------------------------------- containers */

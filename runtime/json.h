@@ -9,7 +9,7 @@ typedef enum dvk_json_kind {
     DVK_JSON_NULL,
     DVK_JSON_FALSE,
     DVK_JSON_TRUE,
-    DVK_JSON_INTEGER, /* written without fraction and exponent */
+    DVK_JSON_INTEGER, /* written without fraction and exponent; but -0 is a REAL */
     DVK_JSON_REAL,
     DVK_JSON_STRING,
     DVK_JSON_LIST,

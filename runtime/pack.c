@@ -61,8 +61,8 @@ void dvk_pack_scales(const dvk_matrix *matrix, float *scratch, float *scales) {
             for (uint32_t row = 0; row < inputs; row += DVK_PACK_ROWS) {
                 uint32_t rows = inputs - row < DVK_PACK_ROWS ? inputs - row : DVK_PACK_ROWS;
                 dvk_tensor_to_float(linear->weight, first + row, rows, scratch);
-                for (uint32_t i = 0; i < rows; i++)
-                    largest = fmaxf(largest, fabsf(scratch[i])); /* a NaN is passed over here and refused later */
+                for (uint32_t i = 0; i < rows; i++) /* a NaN is passed over here and refused later */
+                    largest = fabsf(scratch[i]) > largest ? fabsf(scratch[i]) : largest;
             }
             scales[(size_t)part * outputs + output] =
                 largest * fabsf(scale_of(linear, matrix->factors[part], output)) / 127;
@@ -70,48 +70,93 @@ void dvk_pack_scales(const dvk_matrix *matrix, float *scratch, float *scales) {
     }
 }
 
+/* Adding and taking away 1.5 * 2^23 rounds what is far smaller to the nearest whole number, ties to even, as rintf()
+ * does, but in a loop that compilers can vectorise. */
 static int8_t quantise(float value, float scale) {
-    return scale > 0 ? (int8_t)lrintf(fmaxf(-127, fminf(127, value / scale))) : 0;
+    const float steps = value / (scale > 0 ? scale : 1);
+    const float clamped = steps > 127 ? 127 : steps < -127 ? -127 : steps;
+    return scale > 0 ? (int8_t)(clamped + 0x1.8p23f - 0x1.8p23f) : 0;
+}
+
+/* Multiplies; false where a result is `limit` or more, or no number. */
+static bool scale_values(float *values, uint32_t count, float scale, float limit) {
+    int beyond = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        values[i] *= scale;
+        beyond |= !(fabsf(values[i]) < limit);
+    }
+    return !beyond;
+}
+
+/* The first element of those that scale_values() did not like. */
+static dvk_result refuse_one_of(const dvk_matrix *matrix, const dvk_tensor *tensor, uint64_t first, uint32_t count,
+                                float scale, float limit, dvk_error *error) {
+    for (uint32_t i = 0; i < count; i++) {
+        float value;
+        dvk_tensor_to_float(tensor, first + i, 1, &value);
+        if (!(fabsf(value * scale) < limit))
+            return dvk_refuse_value(matrix->file, tensor, first + i, value, error);
+    }
+    return DVK_OK;
+}
+
+/* Elements first_row .. first_row + rows - 1 of `columns` outputs, scaled, as [columns][DVK_PACK_ROWS]. */
+static dvk_result read_columns(const dvk_matrix *matrix, uint32_t part, uint32_t first_output, uint32_t columns,
+                               uint32_t first_row, uint32_t rows, float *scratch, dvk_error *error) {
+    const dvk_linear *linear = matrix->parts[part];
+    const uint64_t row_length = linear->weight->elements / linear->weight->shape[0];
+    /* Half the largest step beyond 65504 still rounds to it. */
+    const float limit = matrix->type == DVK_WEIGHT_FP16 ? 65519.996f : INFINITY;
+    for (uint32_t i = 0; i < columns; i++) {
+        const uint32_t output = first_output + i;
+        const uint64_t first = (linear->first_output + (uint64_t)output) * row_length + linear->first_input + first_row;
+        const float scale = scale_of(linear, matrix->factors[part], output);
+        if (!isfinite(scale))
+            return dvk_refuse_value(matrix->file, linear->scale, output, scale, error);
+        dvk_tensor_to_float(linear->weight, first, rows, scratch + (size_t)i * DVK_PACK_ROWS);
+        if (!scale_values(scratch + (size_t)i * DVK_PACK_ROWS, rows, scale, limit))
+            return refuse_one_of(matrix, linear->weight, first, rows, scale, limit, error);
+    }
+    return DVK_OK;
+}
+
+/* One row of [columns][DVK_PACK_ROWS] as `columns` weights. */
+static void write_row(dvk_weight_type type, const float *scratch, uint32_t columns, const float *scales,
+                      uint8_t *packed) {
+    for (uint32_t i = 0; i < columns; i++) {
+        const float value = scratch[(size_t)i * DVK_PACK_ROWS];
+        if (type == DVK_WEIGHT_FP16)
+            ((uint16_t *)packed)[i] = dvk_float_to_half(value);
+        else if (type == DVK_WEIGHT_INT8)
+            ((int8_t *)packed)[i] = quantise(value, scales[i]);
+        else
+            ((float *)packed)[i] = value;
+    }
 }
 
 dvk_result dvk_pack_rows(const dvk_matrix *matrix, uint32_t first_row, uint32_t rows, float *scratch,
                          const float *scales, void *packed, dvk_error *error) {
-    uint32_t stride = dvk_matrix_stride(matrix);
-    bool half = matrix->type == DVK_WEIGHT_FP16;
-    /* Half the largest step beyond 65504 still rounds to it. */
-    float limit = half ? 65519.996f : INFINITY;
-    float *floats = packed;
-    uint16_t *halves = packed;
-    int8_t *bytes = packed;
-    memset(packed, 0, dvk_matrix_row_bytes(matrix) * rows);
-    uint32_t inputs = matrix->parts[0]->inputs, outputs = matrix->parts[0]->outputs;
+    const size_t row_bytes = dvk_matrix_row_bytes(matrix), weight_bytes = row_bytes / dvk_matrix_stride(matrix);
+    const uint32_t inputs = matrix->parts[0]->inputs, outputs = matrix->parts[0]->outputs;
+    const uint32_t line = (uint32_t)(DVK_PACK_COLUMNS / weight_bytes); /* 64 bytes */
+    const size_t used = weight_bytes * outputs * matrix->count;
     uint32_t present = first_row < inputs ? inputs - first_row : 0;
     if (present > rows)
         present = rows;
-    for (uint32_t part = 0; part < matrix->count; part++) {
-        const dvk_linear *linear = matrix->parts[part];
-        const dvk_tensor *tensor = linear->weight;
-        const uint64_t row_length = tensor->elements / tensor->shape[0];
-        for (uint32_t output = 0; output < outputs; output++) {
-            float scale = scale_of(linear, matrix->factors[part], output);
-            uint64_t first = (linear->first_output + (uint64_t)output) * row_length + linear->first_input + first_row;
-            size_t column = (size_t)part * outputs + output;
-            if (!isfinite(scale))
-                return dvk_refuse_value(matrix->file, linear->scale, output, scale, error);
-            dvk_tensor_to_float(tensor, first, present, scratch);
-            for (uint32_t row = 0; row < present; row++) {
-                float value = scratch[row] * scale;
-                if (!(fabsf(value) < limit)) /* also NaN */
-                    return dvk_refuse_value(matrix->file, tensor, first + row, scratch[row], error);
-                if (half)
-                    halves[(size_t)row * stride + column] = dvk_float_to_half(value);
-                else if (matrix->type == DVK_WEIGHT_INT8)
-                    bytes[(size_t)row * stride + column] = quantise(value, scales[column]);
-                else
-                    floats[(size_t)row * stride + column] = value;
-            }
+    for (uint32_t part = 0; part < matrix->count; part++)
+        for (uint32_t output = 0; output < outputs; output += line) {
+            const uint32_t columns = outputs - output < line ? outputs - output : line;
+            const size_t column = (size_t)part * outputs + output;
+            dvk_result status = read_columns(matrix, part, output, columns, first_row, present, scratch, error);
+            if (status != DVK_OK)
+                return status;
+            for (uint32_t row = 0; row < present; row++)
+                write_row(matrix->type, scratch + row, columns, scales + column,
+                          (uint8_t *)packed + row * row_bytes + column * weight_bytes);
         }
-    }
+    for (uint32_t row = 0; row < present; row++)
+        memset((uint8_t *)packed + row * row_bytes + used, 0, row_bytes - used);
+    memset((uint8_t *)packed + present * row_bytes, 0, (rows - present) * row_bytes);
     return DVK_OK;
 }
 

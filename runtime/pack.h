@@ -5,7 +5,9 @@
 #include "checkpoint.h"
 #include "variants.h"
 
-enum { DVK_PACK_ROWS = 64, DVK_MATRIX_PARTS = 3 };
+/* Matrices are turned in blocks that fit the nearest cache, up to so many of the result's rows and columns, and their
+ * rows are written a cache line (or what a write-combining buffer holds) at a time. */
+enum { DVK_PACK_ROWS = 64, DVK_PACK_COLUMNS = 64, DVK_MATRIX_PARTS = 3 };
 
 /* One or several dense layers of equal shape side by side, as query, key and value are. LayerScale and the factors are
  * multiplied into weights and biases. */
@@ -28,8 +30,8 @@ uint64_t dvk_matrix_bytes(const dvk_matrix *matrix);
 void dvk_pack_scales(const dvk_matrix *matrix, float *scratch, float *scales);
 
 /* Rows first_row .. first_row + rows - 1 (at most DVK_PACK_ROWS, all below depth) into `packed`. `scratch` holds
- * DVK_PACK_ROWS floats; `scales` is read for int8 only. Refuses what is not finite, or is beyond fp16 where that is the
- * type. */
+ * DVK_PACK_ROWS * DVK_PACK_COLUMNS floats; `scales` is read for int8 only. Refuses what is not finite, or is beyond
+ * fp16 where that is the type. */
 dvk_result dvk_pack_rows(const dvk_matrix *matrix, uint32_t first_row, uint32_t rows, float *scratch,
                          const float *scales, void *packed, dvk_error *error);
 dvk_result dvk_pack_bias(const dvk_matrix *matrix, float *packed, dvk_error *error);

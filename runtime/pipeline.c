@@ -48,7 +48,7 @@ static dvk_result create_layouts(dvk_context *context, dvk_pipeline *pipeline, d
 
 static dvk_result create_pipeline(dvk_context *context, dvk_pipeline *pipeline, dvk_error *error) {
     const dvk_variant *variant = pipeline->variant;
-    enum { MAX_CONSTANTS = 1 + DVK_CONSTANT_VARIANT_COUNT + 3 };
+    enum { MAX_CONSTANTS = 1 + DVK_CONSTANT_VARIANT_COUNT + 4 };
     uint32_t values[MAX_CONSTANTS];
     VkSpecializationMapEntry entries[MAX_CONSTANTS];
     uint32_t count = 0;
@@ -64,6 +64,7 @@ static dvk_result create_pipeline(dvk_context *context, dvk_pipeline *pipeline, 
     ADD(DVK_CONSTANT_RESIDUAL, pipeline->specialisation.residual);
     if (pipeline->specialisation.head_dim) /* else the shader's own default stands */
         ADD(DVK_CONSTANT_HEAD_DIM, pipeline->specialisation.head_dim);
+    ADD(DVK_CONSTANT_PATCH_SIZE, pipeline->specialisation.patch_size);
 #undef ADD
     VkSpecializationInfo specialisation = {
         .mapEntryCount = count,

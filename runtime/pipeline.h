@@ -9,6 +9,7 @@ typedef struct dvk_specialisation {
     uint32_t activation; /* matmul: dvk_activation */
     uint32_t residual;   /* matmul: dvk_residual */
     uint32_t head_dim;   /* attention, attention_row */
+    uint32_t patch_size; /* matmul: 0, or of the images that it reads */
 } dvk_specialisation;
 
 struct dvk_pipeline {

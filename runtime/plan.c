@@ -17,17 +17,16 @@ static void add_embeddings(dvk_plan_builder *build, uint32_t depth) {
     dvk_place_pixels(build, depth);
     if (build->plan->source.table)
         dvk_add_sources(build);
-    dvk_add_patchify(build, depth);
-    dvk_add_matmul(build, &(dvk_matmul_op){.label = "embeddings",
-                                           .weights = &weights->patch,
-                                           .a_buffer = DVK_PLAN_WIDE,
-                                           .out_buffer = norm ? DVK_PLAN_NORMED : DVK_PLAN_HIDDEN,
-                                           .rows = build->rows,
-                                           .columns = build->hidden_size,
-                                           .depth = depth,
-                                           .a_stride = depth,
-                                           .out_stride = build->hidden_size,
-                                           .residual = DVK_RESIDUAL_TABLE});
+    dvk_add_patch_product(build, &(dvk_matmul_op){.label = "embeddings",
+                                                  .weights = &weights->patch,
+                                                  .a_buffer = DVK_PLAN_WIDE,
+                                                  .out_buffer = norm ? DVK_PLAN_NORMED : DVK_PLAN_HIDDEN,
+                                                  .rows = build->rows,
+                                                  .columns = build->hidden_size,
+                                                  .depth = depth,
+                                                  .a_stride = depth,
+                                                  .out_stride = build->hidden_size,
+                                                  .residual = DVK_RESIDUAL_TABLE});
     if (norm)
         dvk_add_layernorm(build, &(dvk_layernorm_op){.label = "first norm",
                                                      .parameters = &weights->first_norm,

@@ -141,21 +141,44 @@ static uint32_t images_per_op(const dvk_plan_builder *build, uint64_t image_byte
     return image_bytes * batch <= build->request->max_range ? batch : 1;
 }
 
+/* How many images an op takes that reads all of their pixels and writes all of their patches, or could. */
+static uint32_t images_of_pixels(const dvk_plan_builder *build, uint32_t depth) {
+    const dvk_plan *plan = build->plan;
+    uint64_t image_bytes = 12ull * plan->width * plan->height, patch_bytes = 4ull * plan->tokens * depth;
+    return images_per_op(build, image_bytes > patch_bytes ? image_bytes : patch_bytes);
+}
+
+/* The rows of the product that the op's first one counts from. */
+static uint32_t bind_factor(dvk_plan_builder *build, dvk_op *op, const dvk_matmul_op *product, uint32_t first_row,
+                            uint32_t rows) {
+    const dvk_plan *plan = build->plan;
+    if (!product->patch_size) {
+        uint64_t floats = (uint64_t)(rows - 1) * product->a_stride + product->depth;
+        dvk_bind(build, op, product->a_buffer, false, product->a_offset + (uint64_t)first_row * product->a_stride * 4,
+                 floats * 4);
+        return 0;
+    }
+    const uint32_t images = images_of_pixels(build, product->depth);
+    const uint32_t image = first_row / plan->tokens / images * images;
+    dvk_bind(build, op, DVK_PLAN_PIXELS, false, image * plan->pixel_stride,
+             12ull * plan->width * plan->height * images);
+    return image * plan->tokens;
+}
+
 static void add_matmul_part(dvk_plan_builder *build, const dvk_matmul_op *product, uint32_t first_row, uint32_t rows,
                             uint32_t first_column, uint32_t columns, uint64_t out_offset) {
-    dvk_specialisation specialisation = {.activation = product->activation, .residual = product->residual};
+    dvk_specialisation specialisation = {
+        .activation = product->activation, .residual = product->residual, .patch_size = product->patch_size};
     dvk_op *op = dvk_add_op(build, DVK_KERNEL_MATMUL, (dvk_shape){rows, columns, product->depth, 0}, specialisation,
                             product->label);
     if (!op)
         return;
     uint32_t plane_columns = product->plane_columns ? product->plane_columns : product->columns;
     uint64_t planes = columns / plane_columns;
-    uint64_t a_floats = (uint64_t)(rows - 1) * product->a_stride + product->depth;
     uint64_t out_floats =
         (planes - 1) * build->plane_stride + (uint64_t)(rows - 1) * product->out_stride + plane_columns;
     bool table = product->residual == DVK_RESIDUAL_TABLE;
-    dvk_bind(build, op, product->a_buffer, false, product->a_offset + (uint64_t)first_row * product->a_stride * 4,
-             a_floats * 4);
+    const uint32_t base = bind_factor(build, op, product, first_row, rows);
     bind_weights(build, op, product->weights);
     if (table)
         dvk_bind(build, op, DVK_PLAN_TABLE, false, 0, (uint64_t)build->plan->tokens * build->hidden_size * 4);
@@ -174,8 +197,13 @@ static void add_matmul_part(dvk_plan_builder *build, const dvk_matmul_op *produc
         .plane_columns = plane_columns,
         .plane_stride = (uint32_t)build->plane_stride,
         .table_rows = table ? build->plan->tokens : 1,
-        .first_row = first_row,
+        .first_row = first_row - base,
     };
+    if (product->patch_size) {
+        op->push.matmul.prefix = build->plan->prefix;
+        op->push.matmul.grid_width = build->plan->grid_width;
+        op->push.matmul.a_plane = build->plan->width * build->plan->height;
+    }
     dvk_finish_op(build, op, sizeof(dvk_push_matmul), 2ull * rows * columns * product->depth);
 }
 
@@ -218,25 +246,18 @@ void dvk_add_layernorm(dvk_plan_builder *build, const dvk_layernorm_op *norm) {
     }
 }
 
-/* How many images one op takes. */
-static uint32_t patchify_images(const dvk_plan_builder *build, uint32_t depth) {
-    const dvk_plan *plan = build->plan;
-    uint64_t image_bytes = 12ull * plan->width * plan->height, patch_bytes = 4ull * plan->tokens * depth;
-    return images_per_op(build, image_bytes > patch_bytes ? image_bytes : patch_bytes);
-}
-
 void dvk_place_pixels(dvk_plan_builder *build, uint32_t depth) {
     dvk_plan *plan = build->plan;
     uint64_t image_bytes = 12ull * plan->width * plan->height;
-    plan->pixel_stride = patchify_images(build, depth) == plan->batch ? image_bytes : dvk_round_up(image_bytes, 256);
+    plan->pixel_stride = images_of_pixels(build, depth) == plan->batch ? image_bytes : dvk_round_up(image_bytes, 256);
     plan->buffer_bytes[DVK_PLAN_PIXELS] = plan->pixel_stride * plan->batch;
 }
 
-void dvk_add_patchify(dvk_plan_builder *build, uint32_t depth) {
+static void add_patchify(dvk_plan_builder *build, uint32_t depth) {
     dvk_plan *plan = build->plan;
     uint64_t image_bytes = 12ull * plan->width * plan->height;
     uint64_t patch_bytes = 4ull * plan->tokens * depth;
-    uint32_t images = patchify_images(build, depth);
+    uint32_t images = images_of_pixels(build, depth);
     for (uint32_t image = 0; image < plan->batch; image += images) {
         dvk_op *op = dvk_add_op(build, DVK_KERNEL_PATCHIFY, (dvk_shape){0}, (dvk_specialisation){0}, "patches");
         if (!op)
@@ -255,6 +276,36 @@ void dvk_add_patchify(dvk_plan_builder *build, uint32_t depth) {
         };
         dvk_finish_op(build, op, sizeof(dvk_push_patchify), 0);
     }
+}
+
+/* Whether the variant of a product of so many rows can read them out of the images. */
+static bool reads_pixels(const dvk_plan_builder *build, const dvk_matmul_op *product, uint32_t rows) {
+    const dvk_use use = {DVK_KERNEL_MATMUL, build->request->weights->type, {rows, product->columns, product->depth, 0}};
+    const dvk_variant *variant;
+    return dvk_variant_choose(build->request->context, &use, &variant, NULL) == DVK_OK && variant->reads_pixels;
+}
+
+void dvk_add_patch_product(dvk_plan_builder *build, const dvk_matmul_op *product) {
+    const dvk_plan *plan = build->plan;
+    const uint32_t patch_size = build->request->config->patch_size;
+    const uint32_t images = images_of_pixels(build, product->depth), rows = images * plan->tokens;
+    const uint64_t row_bytes = 4ull * product->out_stride;
+    const uint32_t step = rows_per_op(build, product->label, rows, row_bytes);
+    const bool aligned = patch_size % 4 == 0 && plan->width % 4 == 0;
+    const bool bindable = images == plan->batch || rows * row_bytes % build->request->offset_alignment == 0;
+    if (!aligned || !bindable || !reads_pixels(build, product, step) ||
+        (rows % step && !reads_pixels(build, product, rows % step))) {
+        add_patchify(build, product->depth);
+        dvk_add_matmul(build, product);
+        return;
+    }
+    dvk_matmul_op direct = *product;
+    direct.patch_size = patch_size;
+    direct.a_stride = plan->width;
+    for (uint32_t first = 0; first < plan->batch * plan->tokens; first += rows)
+        for (uint32_t row = 0; row < rows; row += step)
+            add_matmul_part(build, &direct, first + row, rows - row < step ? rows - row : step, 0, product->columns,
+                            product->out_offset);
 }
 
 typedef struct attention {

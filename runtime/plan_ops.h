@@ -27,9 +27,8 @@ uint32_t dvk_tiles(uint32_t count, uint32_t tile);
 void dvk_add_sources(dvk_plan_builder *build);
 /* What the outputs that are there by now become on the device. */
 void dvk_add_targets(dvk_plan_builder *build);
-/* The pixels' layout; then patches of `depth` columns in WIDE. */
+/* The pixels' layout, for patches of `depth` numbers. */
 void dvk_place_pixels(dvk_plan_builder *build, uint32_t depth);
-void dvk_add_patchify(dvk_plan_builder *build, uint32_t depth);
 
 typedef struct dvk_matmul_op {
     const char *label;
@@ -40,9 +39,13 @@ typedef struct dvk_matmul_op {
     uint32_t plane_columns; /* 0: one plane */
     dvk_activation activation;
     dvk_residual residual;
+    uint32_t patch_size; /* 0; else rows are patches of PIXELS, and a_stride is from line to line of an image */
 } dvk_matmul_op;
 
 void dvk_add_matmul(dvk_plan_builder *build, const dvk_matmul_op *product);
+/* The product of all patches, which it expects in WIDE. Where its variant can, it reads PIXELS instead, and nothing
+ * writes the patches out. */
+void dvk_add_patch_product(dvk_plan_builder *build, const dvk_matmul_op *product);
 
 /* Rows of D; out is dense. */
 typedef struct dvk_layernorm_op {

@@ -103,9 +103,24 @@ static bool make_weights(dvk_problem *problem, dvk_weight_type type, uint32_t *r
     return made;
 }
 
+/* Patches of three images with a margin, the first row amid the first image and the last one amid the last. */
+static size_t shape_patches(dvk_push_matmul *push, uint32_t patch_size, uint32_t tile_rows) {
+    enum { IMAGES = 3, PREFIX = 3 };
+    const uint32_t grid_height = 3 + tile_rows / 10;
+    push->prefix = PREFIX;
+    push->grid_width = 5;
+    push->table_rows = PREFIX + push->grid_width * grid_height;
+    push->first_row = 5;
+    push->rows = IMAGES * push->table_rows - 12;
+    push->depth = 3 * patch_size * patch_size;
+    push->a_stride = push->grid_width * patch_size + 4;
+    push->a_plane = push->a_stride * (grid_height * patch_size + 1);
+    return IMAGES * 3 * (size_t)push->a_plane;
+}
+
 static bool make_matmul(dvk_problem *problem, const dvk_shape *size, uint32_t *random) {
     const dvk_variant *variant = problem->op.variant;
-    const uint32_t residual = problem->op.specialisation.residual;
+    const uint32_t residual = problem->op.specialisation.residual, patch = problem->op.specialisation.patch_size;
     dvk_push_matmul *push = &problem->op.push.matmul;
     problem->op.push_bytes = sizeof(*push);
     if (size) {
@@ -127,15 +142,20 @@ static bool make_matmul(dvk_problem *problem, const dvk_shape *size, uint32_t *r
         push->table_rows = residual == DVK_RESIDUAL_TABLE ? 7 : 1;
         push->first_row = 5;
     }
+    size_t factors = (size_t)push->rows * push->a_stride;
+    if (patch)
+        factors = shape_patches(push, patch, variant->tile_rows);
     push->plane_stride = push->rows * push->out_stride;
     problem->out = 3;
-    if (!add_array(problem, 0, (size_t)push->rows * push->a_stride) ||
-        !add_array(problem, 1, packed_floats(push, variant->weight)) ||
+    if (!add_array(problem, 0, factors) || !add_array(problem, 1, packed_floats(push, variant->weight)) ||
         !add_array(problem, 2, (size_t)push->table_rows * push->out_stride) ||
         !add_array(problem, 3, (size_t)push->columns / push->plane_columns * push->plane_stride) ||
         !make_weights(problem, variant->weight, random))
         return false;
-    fill(problem->arrays[0], push->rows, push->depth, push->a_stride, 2, random);
+    if (patch)
+        fill(problem->arrays[0], 1, (uint32_t)factors, 0, 2, random);
+    else
+        fill(problem->arrays[0], push->rows, push->depth, push->a_stride, 2, random);
     fill(problem->arrays[2], push->table_rows, push->out_stride, push->out_stride, 8, random);
     if (residual == DVK_RESIDUAL_IN_PLACE || residual == DVK_RESIDUAL_MULTIPLY)
         fill(problem->arrays[3], push->rows, push->plane_columns, push->out_stride, 4, random);

@@ -61,24 +61,47 @@ static double activate(uint32_t activation, double x) {
     }
 }
 
-static void check_matmul(checker *check) {
+/* A row of the first factor: of the matrix, or a patch of an image. */
+static void read_row(const dvk_problem *problem, uint32_t row, double *values) {
+    const dvk_push_matmul *push = &problem->op.push.matmul;
+    const uint32_t size = problem->op.specialisation.patch_size;
+    const uint32_t token = size ? (push->first_row + row) % push->table_rows : 0;
+    for (uint32_t k = 0; k < push->depth; k++) {
+        size_t index = (size_t)row * push->a_stride + k;
+        if (size && token >= push->prefix) {
+            const uint32_t image = (push->first_row + row) / push->table_rows, patch = token - push->prefix;
+            const uint32_t y = patch / push->grid_width * size + k % (size * size) / size;
+            const uint32_t x = patch % push->grid_width * size + k % size;
+            index = (size_t)(image * 3 + k / (size * size)) * push->a_plane + (size_t)y * push->a_stride + x;
+        }
+        values[k] = size && token < push->prefix ? 0.0 : (double)problem->arrays[0][index];
+    }
+}
+
+/* scratch: [depth] a row of the first factor, [columns] its sums. */
+static void check_matmul(checker *check, double *scratch) {
     const dvk_problem *problem = check->problem;
     const dvk_push_matmul *push = &problem->op.push.matmul;
     const dvk_specialisation *how = &problem->op.specialisation;
     const float *bias = problem->weights + (size_t)push->depth * push->w_stride + push->first_column;
     const uint32_t step = row_step(problem, push->rows, (uint64_t)push->columns * push->depth);
+    double *a = scratch, *sums = scratch + push->depth;
     for (uint32_t i = 0; i < push->rows; i += step) {
         const uint32_t row = push->rows - 1 - i;
-        const float *a = problem->arrays[0] + (size_t)row * push->a_stride;
         const float *table =
             problem->arrays[2] + (size_t)((push->first_row + row) % push->table_rows) * push->out_stride;
+        read_row(problem, row, a);
+        for (uint32_t c = 0; c < push->columns; c++)
+            sums[c] = (double)bias[c];
+        for (uint32_t k = 0; k < push->depth; k++) {
+            const float *weights = problem->weights + (size_t)k * push->w_stride + push->first_column;
+            for (uint32_t c = 0; c < push->columns; c++)
+                sums[c] += a[k] * (double)weights[c];
+        }
         for (uint32_t c = 0; c < push->columns; c++) {
-            double sum = (double)bias[c];
-            for (uint32_t k = 0; k < push->depth; k++)
-                sum += (double)a[k] * (double)problem->weights[(size_t)k * push->w_stride + push->first_column + c];
             size_t index = (size_t)(c / push->plane_columns) * push->plane_stride + (size_t)row * push->out_stride +
                            c % push->plane_columns;
-            double before = (double)problem->arrays[3][index], result = activate(how->activation, sum);
+            double before = (double)problem->arrays[3][index], result = activate(how->activation, sums[c]);
             if (how->residual == DVK_RESIDUAL_IN_PLACE)
                 result += before;
             else if (how->residual == DVK_RESIDUAL_MULTIPLY)
@@ -211,22 +234,22 @@ static void check_rotate(checker *check) {
     }
 }
 
-static void check_kernel(checker *check, double *weights) {
+static void check_kernel(checker *check, double *scratch) {
     switch (check->problem->op.use.kernel) {
     case DVK_KERNEL_PATCHIFY:
         check_patchify(check);
         break;
     case DVK_KERNEL_MATMUL:
-        check_matmul(check);
+        check_matmul(check, scratch);
         break;
     case DVK_KERNEL_LAYERNORM:
         check_layernorm(check);
         break;
     case DVK_KERNEL_ATTENTION:
-        check_attention(check, weights);
+        check_attention(check, scratch);
         break;
     case DVK_KERNEL_ATTENTION_ROW:
-        check_attention_row(check, weights);
+        check_attention_row(check, scratch);
         break;
     case DVK_KERNEL_MEAN:
         check_mean(check);
@@ -260,24 +283,25 @@ static double tolerance(const dvk_op *op) {
 dvk_result dvk_problem_check(const dvk_problem *problem, const float *out, char *wrong, size_t size, dvk_error *error) {
     const size_t count = problem->array_bytes[problem->out] / sizeof(float);
     const dvk_op *op = &problem->op;
-    const uint32_t tokens = op->use.kernel == DVK_KERNEL_ATTENTION       ? op->push.attention.tokens
-                            : op->use.kernel == DVK_KERNEL_ATTENTION_ROW ? op->push.attention_row.tokens
-                                                                         : 1;
+    const uint32_t row = op->use.kernel == DVK_KERNEL_ATTENTION       ? op->push.attention.tokens
+                         : op->use.kernel == DVK_KERNEL_ATTENTION_ROW ? op->push.attention_row.tokens
+                         : op->use.kernel == DVK_KERNEL_MATMUL        ? op->push.matmul.depth + op->push.matmul.columns
+                                                                      : 1;
     checker check = {.problem = problem, .out = out, .tolerance = tolerance(op), .wrong = wrong, .size = size};
-    double *weights = dvk_allocate(problem->allocator, tokens * sizeof(*weights));
+    double *scratch = dvk_allocate(problem->allocator, row * sizeof(*scratch));
     check.visited = dvk_allocate_zeroed(problem->allocator, count, sizeof(bool));
     wrong[0] = '\0';
-    if (!weights || !check.visited) {
-        dvk_release(problem->allocator, weights);
+    if (!scratch || !check.visited) {
+        dvk_release(problem->allocator, scratch);
         dvk_release(problem->allocator, check.visited);
         return dvk_fail_memory(error, count);
     }
-    check_kernel(&check, weights);
+    check_kernel(&check, scratch);
     check.tolerance = 0.0;
     for (size_t i = 0; i < count && is_small(problem) && !wrong[0]; i++)
         if (!check.visited[i])
             expect(&check, i, (double)problem->arrays[problem->out][i]);
-    dvk_release(problem->allocator, weights);
+    dvk_release(problem->allocator, scratch);
     dvk_release(problem->allocator, check.visited);
     return DVK_OK;
 }

@@ -120,8 +120,10 @@ dvk_result dvk_session_profile(dvk_session *session, dvk_op_profile *ops, uint32
                                       .ns = ns[i]};
     }
     dvk_release(&context->allocator, start_ns);
-    if (status == DVK_OK)
+    if (status == DVK_OK) {
+        dvk_pace_start(&session->pace, session->op_ns);
         dvk_costs_store(context, plan, session->op_ns);
+    }
     /* Whatever came of it, passes run as before. Where even that fails there is none left, which runs notice. */
     dvk_result recorded = dvk_pass_record(session, status == DVK_OK ? error : NULL);
     if (recorded != DVK_OK)

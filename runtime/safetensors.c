@@ -1,7 +1,8 @@
 /* The format: 8 bytes of little-endian header length, the header (JSON: name -> dtype, shape, data_offsets), the data.
- * What is refused here is what the reference implementation (the safetensors crate) refuses, and three things more that
- * nothing writes: a header that does not start with '{' (the format's text demands it, the crate does not check), names
- * with NUL characters, and more than DVK_MAX_RANK dimensions. */
+ * What is refused here is what the reference implementation (the safetensors crate) refuses, and what nothing writes: a
+ * header that does not start with '{' (the format's text demands it, the crate does not check), a key that occurs twice
+ * (of which it takes the last), names with NUL characters, more than DVK_MAX_RANK dimensions, and extents from 2^63 up
+ * (of an empty tensor). tests/checkpoint/compare_safetensors.py compares the two. */
 #include "safetensors.h"
 
 #include <string.h>

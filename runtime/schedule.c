@@ -28,7 +28,8 @@ dvk_position dvk_schedule_next(const dvk_plan *plan, const uint64_t *ns, dvk_pos
         /* In double: ns times groups may leave 64 bits, and a rounding error of 2^-53 is no time. */
         double cost = to.group ? (double)ns[to.op] * rest / groups : (double)ns[to.op];
         if (cost <= (double)budget_ns) {
-            budget_ns -= (uint64_t)cost;
+            /* The times may be a damaged cache's: (double)UINT64_MAX is 2^64, which no integer holds. */
+            budget_ns = cost < (double)budget_ns ? budget_ns - (uint64_t)cost : 0;
             to = (dvk_position){to.op + 1, 0};
             continue;
         }

@@ -5,6 +5,7 @@
 #include "clock.h"
 #include "commands.h"
 #include "cost_store.h"
+#include "processors.h"
 #include "tune.h"
 #include "upload.h"
 
@@ -272,6 +273,12 @@ static dvk_result record(dvk_session *session, const dvk_session_params *params,
     if (!dvk_costs_load(context, &session->plan, session->op_ns))
         dvk_schedule_estimate(&session->plan, dvk_rates_of(context->info.type), session->op_ns);
     session->budget_ns = budget_ns(context, params);
+    /* A software driver gives each processor workgroups of its own, each of which may take milliseconds. */
+    const uint32_t at_once = context->info.type == DVK_DEVICE_CPU ? dvk_count_processors() : 1;
+    dvk_result status = dvk_pace_create(&session->plan, &context->allocator, at_once, &session->pace, error);
+    if (status != DVK_OK)
+        return status;
+    dvk_pace_start(&session->pace, session->op_ns);
     return dvk_pass_record(session, error);
 }
 
@@ -365,6 +372,7 @@ void dvk_session_destroy(dvk_session **session_pointer) {
     dvk_release(&context->allocator, session->recorder.pipelines);
     dvk_release(&context->allocator, session->recorder.sets);
     dvk_release(&context->allocator, session->op_ns);
+    dvk_pace_free(&session->pace);
     dvk_plan_free(&session->plan);
     dvk_release(&context->allocator, session);
     *session_pointer = NULL;

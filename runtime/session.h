@@ -2,6 +2,7 @@
 #define DVK_SESSION_H_
 
 #include "model.h"
+#include "pace.h"
 #include "pass.h"
 #include "record.h"
 
@@ -22,8 +23,9 @@ struct dvk_session {
     bool binds; /* the plan has external bindings: nothing is recorded before dvk_session_bind() */
     dvk_recorder recorder;
     VkDescriptorPool descriptor_pool;
-    uint64_t *op_ns;    /* [op_count]: what each op is believed to take */
+    uint64_t *op_ns;    /* [op_count]: what each op takes, measured or estimated */
     uint64_t budget_ns; /* of one submission */
+    dvk_pace pace;      /* of slices in the host's frames */
     dvk_slot *slots;    /* [slot_count] */
     uint32_t slot_count;
 };

@@ -29,9 +29,9 @@ typedef struct dvk_source {
 /* request_width and _height both 0: as the preprocessor says, for a picture of the region's size. To be freed with
  * dvk_source_free(). Errors: INVALID_ARGUMENT, UNSUPPORTED, OUT_OF_HOST_MEMORY. */
 dvk_result dvk_source_create(const dvk_allocator *allocator, const dvk_preprocess_config *config,
-                             const dvk_source_desc *desc, uint32_t request_width, uint32_t request_height,
-                             dvk_source *source, dvk_error *error);
+                             const dvk_source_desc *source, uint32_t request_width, uint32_t request_height,
+                             dvk_source *made, dvk_error *error);
 /* Accepts a zeroed one, and zeroes it. */
-void dvk_source_free(dvk_source *source);
+void dvk_source_free(dvk_source *made);
 
 #endif

@@ -51,8 +51,9 @@ uint16_t dvk_float_to_half(float value) {
         rest = magnitude & 0x1fff;
         tie = 0x1000;
     }
-    if (rest > tie || (rest == tie && (kept & 1)))
-        kept++; /* a carry into the exponent is what rounding up to the next power of two is */
+    /* To nearest, ties to even, without a branch that nobody could predict. A carry into the exponent is what rounding
+     * up to the next power of two is. */
+    kept += rest + (kept & 1) > tie;
     return (uint16_t)(sign | kept);
 }
 

@@ -7,17 +7,10 @@
 dvk_result dvk_uploader_open(dvk_context *context, dvk_uploader *uploader, dvk_error *error) {
     memset(uploader, 0, sizeof(*uploader));
     uploader->context = context;
-    dvk_result status = dvk_buffer_create(context, DVK_BUFFER_UPLOAD, DVK_STAGING_BYTES, "the staging buffer",
-                                          &uploader->staging, error);
-    if (status == DVK_OK) {
-        VkFenceCreateInfo info = {.sType = VK_STRUCTURE_TYPE_FENCE_CREATE_INFO};
-        status = dvk_check_vulkan(
-            context->vk.vkCreateFence(context->device, &info, context->vulkan_allocator, &uploader->fence),
-            "vkCreateFence", error);
-    }
-    if (status != DVK_OK)
-        dvk_uploader_close(uploader);
-    return status;
+    VkFenceCreateInfo info = {.sType = VK_STRUCTURE_TYPE_FENCE_CREATE_INFO};
+    return dvk_check_vulkan(
+        context->vk.vkCreateFence(context->device, &info, context->vulkan_allocator, &uploader->fence), "vkCreateFence",
+        error);
 }
 
 void dvk_uploader_close(dvk_uploader *uploader) {
@@ -30,6 +23,12 @@ void dvk_uploader_close(dvk_uploader *uploader) {
 
 static dvk_result begin(dvk_uploader *uploader, dvk_error *error) {
     dvk_context *context = uploader->context;
+    if (!uploader->staging.handle) {
+        dvk_result status = dvk_buffer_create(context, DVK_BUFFER_UPLOAD, DVK_STAGING_BYTES, "the staging buffer",
+                                              &uploader->staging, error);
+        if (status != DVK_OK)
+            return status;
+    }
     /* The pool has no reset flag, as a session's recording is never reset: so a new command buffer each time. */
     if (uploader->commands) /* NULL is legal, but ends the process under wine 8 */
         context->vk.vkFreeCommandBuffers(context->device, context->command_pool, 1, &uploader->commands);
@@ -40,16 +39,20 @@ static dvk_result begin(dvk_uploader *uploader, dvk_error *error) {
     return status;
 }
 
-static dvk_result upload_piece(dvk_uploader *uploader, const uint8_t *bytes, VkDeviceSize size,
-                               const dvk_buffer *target, VkDeviceSize offset, dvk_error *error) {
+dvk_result dvk_upload_room(dvk_uploader *uploader, VkDeviceSize size, const dvk_buffer *target, VkDeviceSize offset,
+                           void **room, dvk_error *error) {
+    if (target->mapped) {
+        *room = (uint8_t *)target->mapped + offset;
+        return DVK_OK;
+    }
     dvk_result status = DVK_OK;
-    if (size > uploader->staging.size - uploader->used)
+    if (uploader->used + size > DVK_STAGING_BYTES)
         status = dvk_upload_finish(uploader, error);
     if (status == DVK_OK && !uploader->recording)
         status = begin(uploader, error);
     if (status != DVK_OK)
         return status;
-    memcpy((uint8_t *)uploader->staging.mapped + uploader->used, bytes, (size_t)size);
+    *room = (uint8_t *)uploader->staging.mapped + uploader->used;
     VkBufferCopy region = {.srcOffset = uploader->used, .dstOffset = offset, .size = size};
     uploader->context->vk.vkCmdCopyBuffer(uploader->commands, uploader->staging.handle, target->handle, 1, &region);
     uploader->used += size;
@@ -58,12 +61,15 @@ static dvk_result upload_piece(dvk_uploader *uploader, const uint8_t *bytes, VkD
 
 dvk_result dvk_upload(dvk_uploader *uploader, const void *bytes, VkDeviceSize size, const dvk_buffer *target,
                       VkDeviceSize offset, dvk_error *error) {
-    dvk_result status = DVK_OK;
-    for (VkDeviceSize done = 0; done < size && status == DVK_OK; done += DVK_STAGING_BYTES) {
+    for (VkDeviceSize done = 0; done < size; done += DVK_STAGING_BYTES) {
         VkDeviceSize piece = size - done < DVK_STAGING_BYTES ? size - done : DVK_STAGING_BYTES;
-        status = upload_piece(uploader, (const uint8_t *)bytes + done, piece, target, offset + done, error);
+        void *room;
+        dvk_result status = dvk_upload_room(uploader, piece, target, offset + done, &room, error);
+        if (status != DVK_OK)
+            return status;
+        memcpy(room, (const uint8_t *)bytes + done, (size_t)piece);
     }
-    return status;
+    return DVK_OK;
 }
 
 dvk_result dvk_upload_finish(dvk_uploader *uploader, dvk_error *error) {

@@ -74,7 +74,8 @@ enum {
     DVK_CONSTANT_VARIANT_COUNT = 15,
     DVK_CONSTANT_ACTIVATION = 16, /* matmul: a dvk_activation */
     DVK_CONSTANT_RESIDUAL = 17,   /* matmul: a dvk_residual */
-    DVK_CONSTANT_HEAD_DIM = 18    /* attention, attention_row: a multiple of 4, at most 128 */
+    DVK_CONSTANT_HEAD_DIM = 18,   /* attention, attention_row: a multiple of 4, at most 128 */
+    DVK_CONSTANT_PATCH_SIZE = 19  /* matmul, where the variant reads pixels: a multiple of 4, or 0 for a matrix */
 };
 
 typedef enum dvk_residual {
@@ -94,13 +95,20 @@ typedef enum dvk_binding_kind {
 
 enum { DVK_MAX_BINDINGS = 4 }; /* the least that maxPerStageDescriptorStorageBuffers may be */
 
+/* Vulkan does not tell how many registers a device has. Where less shared memory than this is offered, expect few: the
+ * Adreno 702, with 16 KiB, has 8 vec4 a lane in a workgroup of 128, where all others that we can compile for have 32
+ * and more. */
+enum { DVK_LARGE_SHARED_BYTES = 32768 };
+
 typedef struct dvk_variant {
     const char *name;
     dvk_kernel kernel;
     dvk_weight_type weight;
     dvk_device_class device_class;
     uint32_t features;   /* what the device must have */
+    bool fallback;       /* only where no other of its class can be chosen */
     bool half_products;  /* factors are rounded to half precision: for sessions of that precision only */
+    bool large;          /* comes last on a device with less than DVK_LARGE_SHARED_BYTES of shared memory */
     uint32_t half_sums;  /* so many products are summed in half precision before fp32; 0: all sums are fp32 */
     uint32_t local_size; /* invocations of a workgroup; 0: `subgroups` of them, see dvk_variant_local_size() */
     uint32_t subgroups;
@@ -112,6 +120,7 @@ typedef struct dvk_variant {
     uint32_t shared_bytes_per_head_dim; /* see dvk_variant_shared_bytes() */
     uint32_t max_head_dim;              /* attention only, else 0 */
     uint32_t head_dim_step;             /* attention only: of which head_dim must be a multiple */
+    bool reads_pixels;                  /* matmul only: patches of images may be its first factor */
     uint32_t constants[DVK_CONSTANT_VARIANT_COUNT]; /* values of specialisation constants 1.. */
     uint32_t constant_count;
     uint32_t binding_count; /* 0 .. binding_count - 1 */
@@ -141,7 +150,7 @@ uint32_t dvk_variant_shared_bytes(const dvk_variant *variant, uint32_t head_dim)
 /* The subgroup size that the variant's pipeline must ask for, together with full subgroups; 0: nothing to ask. */
 uint32_t dvk_variant_subgroup_size(const dvk_variant *variant, const dvk_device_features *features);
 
-/* In order of preference within a (kernel, weight, device_class). */
+/* In order of preference within a (kernel, weight, device_class), but for `large`. */
 extern const dvk_variant dvk_variants[];
 extern const size_t dvk_variant_count;
 extern const char *const dvk_kernel_names[DVK_KERNEL_COUNT];

@@ -22,7 +22,7 @@ typedef struct builder {
     size_t packed_bytes;
     float *scales; /* int8: one for each column of the widest matrix */
     size_t scales_bytes;
-    float scratch[DVK_PACK_ROWS];
+    float scratch[DVK_PACK_ROWS * DVK_PACK_COLUMNS];
 } builder;
 
 static dvk_result place(builder *build, VkDeviceSize size, uint32_t stride, dvk_slice *slice, dvk_error *error) {
@@ -73,9 +73,16 @@ static dvk_result add_matrix(builder *build, dvk_matrix *matrix, dvk_slice *slic
     VkDeviceSize offset = 0;
     for (uint32_t row = 0; row < depth && status == DVK_OK; row += DVK_PACK_ROWS) {
         uint32_t rows = depth - row < DVK_PACK_ROWS ? depth - row : DVK_PACK_ROWS;
-        status = dvk_pack_rows(matrix, row, rows, build->scratch, build->scales, build->packed, error);
+        const size_t bytes = rows * row_bytes;
+        const bool direct = build->uploader && bytes <= DVK_STAGING_BYTES;
+        void *packed = build->packed;
+        if (direct)
+            status = dvk_upload_room(build->uploader, bytes, &build->weights->blocks[slice->block],
+                                     slice->offset + offset, &packed, error);
         if (status == DVK_OK)
-            status = send(build, slice, offset, build->packed, rows * row_bytes, error);
+            status = dvk_pack_rows(matrix, row, rows, build->scratch, build->scales, packed, error);
+        if (status == DVK_OK && !direct)
+            status = send(build, slice, offset, packed, bytes, error);
         offset += rows * row_bytes;
     }
     size_t float_bytes = dvk_matrix_bias_bytes(matrix);
@@ -298,7 +305,7 @@ static dvk_result allocate_blocks(dvk_context *context, builder *build, dvk_erro
         return dvk_fail_memory(error, build->block_count * sizeof(*weights->blocks));
     dvk_result status = DVK_OK;
     for (uint32_t i = 0; i < build->block_count && status == DVK_OK; i++) {
-        status = dvk_buffer_create(context, DVK_BUFFER_STORAGE, build->block_sizes[i], "the weights",
+        status = dvk_buffer_create(context, DVK_BUFFER_WEIGHTS, build->block_sizes[i], "the weights",
                                    &weights->blocks[i], error);
         if (status == DVK_OK) {
             weights->block_count = i + 1;
@@ -327,6 +334,8 @@ static dvk_result fill(dvk_context *context, builder *build, dvk_error *error) {
     status = walk(build, error);
     if (status == DVK_OK)
         status = dvk_upload_finish(&uploader, error);
+    for (uint32_t i = 0; i < build->weights->block_count && status == DVK_OK; i++)
+        status = dvk_buffer_unmap(context, &build->weights->blocks[i], error);
     dvk_uploader_close(&uploader);
     return status;
 }

@@ -25,6 +25,9 @@ shared vec4 values[KEYS * DIM4];
 shared vec4 weights[QUERIES * STRIDE_WEIGHT];
 shared float partial[QUERIES * COLUMNS];
 
+// Without PREFETCH: vec4 of keys, and of values, that a lane has on their way to shared memory at a time.
+const uint IN_FLIGHT = 4;
+
 #define ITEMS DIVIDE_UP(KEYS *DIM4, LOCAL_SIZE)
 #define SUMS DIVIDE_UP(DIM4, COLUMNS)
 
@@ -60,28 +63,44 @@ void main() {
     vec4 next_key[ITEMS];
     vec4 next_value[ITEMS];
 // Keys beyond the end repeat the last one; their weights are zero.
+#define KEY(first, item) min((first) + (item) / DIM4 % COLUMNS * 4 + (item) / DIM4 / COLUMNS, push.tokens - 1)
+#define VALUE(first, item) min((first) + (item) / DIM4, push.tokens - 1)
 #define FETCH(first)                                                                                                   \
     [[unroll]] for (uint i = 0; i < ITEMS; i++) {                                                                      \
         uint item = lane() + i * LOCAL_SIZE;                                                                           \
-        uint place = item / DIM4;                                                                                      \
-        uint key = (first) + place % COLUMNS * 4 + place / COLUMNS;                                                    \
-        next_key[i] = k[base + min(key, push.tokens - 1) * stride4 + item % DIM4];                                     \
-        next_value[i] = v[base + min((first) + place, push.tokens - 1) * stride4 + item % DIM4];                       \
+        next_key[i] = k[base + KEY(first, item) * stride4 + item % DIM4];                                              \
+        next_value[i] = v[base + VALUE(first, item) * stride4 + item % DIM4];                                          \
     }
 
     if (PREFETCH != 0) {
         FETCH(0)
     }
     for (uint first = 0; first < push.tokens; first += KEYS) {
-        if (PREFETCH == 0) {
-            FETCH(first)
-        }
         barrier(); // the block before has been used
-        [[unroll]] for (uint i = 0; i < ITEMS; i++) {
-            uint item = lane() + i * LOCAL_SIZE;
-            if (item < KEYS * DIM4) {
-                keys[item / DIM4 * STRIDE + item % DIM4] = next_key[i];
-                values[item] = next_value[i];
+        if (PREFETCH != 0) {
+            [[unroll]] for (uint i = 0; i < ITEMS; i++) {
+                uint item = lane() + i * LOCAL_SIZE;
+                if (item < KEYS * DIM4) {
+                    keys[item / DIM4 * STRIDE + item % DIM4] = next_key[i];
+                    values[item] = next_value[i];
+                }
+            }
+        } else {
+            [[dont_unroll]] for (uint i = 0; i < ITEMS; i += IN_FLIGHT) {
+                vec4 key[IN_FLIGHT];
+                vec4 value[IN_FLIGHT];
+                [[unroll]] for (uint j = 0; j < IN_FLIGHT; j++) {
+                    uint item = lane() + (i + j) * LOCAL_SIZE;
+                    key[j] = k[base + KEY(first, item) * stride4 + item % DIM4];
+                    value[j] = v[base + VALUE(first, item) * stride4 + item % DIM4];
+                }
+                [[unroll]] for (uint j = 0; j < IN_FLIGHT; j++) {
+                    uint item = lane() + (i + j) * LOCAL_SIZE;
+                    if (item < KEYS * DIM4) {
+                        keys[item / DIM4 * STRIDE + item % DIM4] = key[j];
+                        values[item] = value[j];
+                    }
+                }
             }
         }
         barrier();

@@ -44,7 +44,7 @@ FEATURES = {
     "integer_dot_product": ("DotProduct", "DotProductInput4x8Bit", "DotProductInput4x8BitPacked"),
 }
 CORE_CAPABILITIES = {"Shader", "GroupNonUniform"}  # basic subgroup operations are core in Vulkan 1.1
-FIRST_SHARED_ID, HEAD_DIM_ID = 16, 18  # of specialisation constants, see runtime/variants.h
+FIRST_SHARED_ID, HEAD_DIM_ID, PATCH_SIZE_ID = 16, 18, 19  # of specialisation constants, see runtime/variants.h
 
 # Vulkan 1.1's required limits: of each kernel, weight type and class, one variant must keep to them.
 MAX_SHARED_BYTES = 16384
@@ -52,8 +52,8 @@ MAX_INVOCATIONS = 128
 
 NUMBERS = {"local_size": 0, "subgroups": 0, "subgroup_size": 0, "tile_rows": 1, "tile_columns": 1, "max_head_dim": 0,
            "head_dim_step": 4, "half_sums": 0}
-FIELDS = {"file", "kernel", "class", "weights", "require", "features", "matrix", "half_products", "defines", "glsl",
-          *NUMBERS}
+FIELDS = {"file", "kernel", "class", "weights", "require", "features", "matrix", "fallback", "half_products", "large",
+          "defines", "glsl", *NUMBERS}
 
 
 class TableError(Exception):
@@ -73,8 +73,8 @@ def evaluate(variant, expression):
 
 def make_variant(shader, name, weight, line):
     """The fields of the shader and of the variant's own line together, with their defaults."""
-    variant = {"class": None, "require": [], "features": [], "matrix": [], "half_products": False, "defines": {},
-               "glsl": []}
+    variant = {"class": None, "require": [], "features": [], "matrix": [], "fallback": False, "half_products": False,
+               "large": False, "defines": {}, "glsl": []}
     both = {key: value for key, value in shader.items() if key != "variants"} | line
     variant |= {key: value for key, value in both.items() if not key.isupper()}
     variant |= {"name": name, "weight": weight, "constants": {}}
@@ -151,6 +151,8 @@ def check(variant, module):
     require(sorted(own.values()) == list(range(1, len(own) + 1)), variant, "the constants' ids are not 1, 2, ...")
     variant["constant_values"] = [variant["constants"][name] for name in sorted(own, key=own.get)]
 
+    variant["reads_pixels"] = PATCH_SIZE_ID in module.constants.values()
+
     specialised = {own[name]: value for name, value in variant["constants"].items()} | {0: variant["local_size"]}
     sizes = [module.shared_bytes(specialised | {HEAD_DIM_ID: head_dim}) for head_dim in (0, 16, 128)]
     variant["shared_bytes"], variant["shared_bytes_per_head_dim"] = sizes[0], (sizes[1] - sizes[0]) // 16
@@ -198,7 +200,10 @@ def write_c(variants):
             f"        .weight = DVK_WEIGHT_{variant['weight'].upper()},",
             f"        .device_class = DVK_CLASS_{variant['class'].upper()},",
             f"        .features = {features},",
+            f"        .fallback = {str(variant['fallback']).lower()},",
             f"        .half_products = {str(variant['half_products']).lower()},",
+            f"        .large = {str(variant['large']).lower()},",
+            f"        .reads_pixels = {str(variant['reads_pixels']).lower()},",
         ]
         lines += [f"        .{key} = {variant[key]}," for key in (*NUMBERS, "shared_bytes", "shared_bytes_per_head_dim")]
         if variant["matrix"]:

@@ -26,10 +26,7 @@ layout(constant_id = 9) const uint SHARED = 1280; // uvec4s; both buffers, or th
 
 #define DVK_WEIGHT_PAIRS
 #include "matmul.glsl"
-
-layout(set = 0, binding = 0) readonly buffer Input {
-    vec4 a[];
-};
+#include "matmul_input.glsl"
 
 shared uvec4 block[SHARED];
 
@@ -62,7 +59,6 @@ void main() {
     uint column_tiles = divide_up(push.columns, TILE_COLUMNS);
     uint first_row = group / column_tiles * TILE_ROWS;
     uint first_column = group % column_tiles * TILE_COLUMNS;
-    uint stride_a4 = push.a_stride / 4;
     uint stride_w2 = push.w_stride / 2;
 
     // Rows and columns beyond the end repeat the last one: their products are never stored. Steps beyond the depth, a
@@ -70,7 +66,7 @@ void main() {
     uint row_a[ITEMS_A];
     uint column_w[ITEMS_W];
     [[unroll]] for (uint i = 0; i < ITEMS_A; i++) {
-        row_a[i] = min(first_row + (lane() + i * LOCAL_SIZE) / DEPTH8, push.rows - 1) * stride_a4;
+        row_a[i] = input_row(min(first_row + (lane() + i * LOCAL_SIZE) / DEPTH8, push.rows - 1));
     }
     [[unroll]] for (uint i = 0; i < ITEMS_W; i++) {
         uint column2 = (lane() + i * LOCAL_SIZE) % COLUMNS2;
@@ -85,7 +81,7 @@ void main() {
     [[unroll]] for (uint i = 0; i < ITEMS_A; i++) {                                                                    \
         [[unroll]] for (uint j = 0; j < 2; j++) {                                                                      \
             uint k = STEP_A(first_k, i) + 4 * j;                                                                       \
-            next_a[i][j] = a[row_a[i] + (k < push.depth ? k / 4 : 0)];                                                 \
+            next_a[i][j] = input_at(row_a[i], k < push.depth ? k : 0);                                                 \
         }                                                                                                              \
     }                                                                                                                  \
     [[unroll]] for (uint i = 0; i < ITEMS_W; i++) {                                                                    \

@@ -27,10 +27,7 @@ layout(constant_id = 6) const uint HALF_SUMS = 8;
 #endif
 
 #include "matmul.glsl"
-
-layout(set = 0, binding = 0) readonly buffer Input {
-    vec4 a[];
-};
+#include "matmul_input.glsl"
 
 const uint DEPTH4 = TILE_DEPTH / 4;
 const uint A_STRIDE = DEPTH4 + 1; // the odd stride spreads the rows over the banks
@@ -63,7 +60,7 @@ void main() {
     uint row_a[ITEMS_A];
     uint column_w[ITEMS_W];
     [[unroll]] for (uint i = 0; i < ITEMS_A; i++) {
-        row_a[i] = min(first_row + (lane() + i * LOCAL_SIZE) / DEPTH4, push.rows - 1) * (push.a_stride / 4);
+        row_a[i] = input_row(min(first_row + (lane() + i * LOCAL_SIZE) / DEPTH4, push.rows - 1));
     }
     [[unroll]] for (uint i = 0; i < ITEMS_W; i++) {
         column_w[i] = min(first_weight4 + (lane() + i * LOCAL_SIZE) % W_STRIDE, stride_w4 - 1);
@@ -75,7 +72,7 @@ void main() {
 #define FETCH(first_k)                                                                                                 \
     [[unroll]] for (uint i = 0; i < ITEMS_A; i++) {                                                                    \
         uint k = (first_k) + (lane() + i * LOCAL_SIZE) % DEPTH4 * 4;                                                   \
-        vec4 value = a[row_a[i] + (k < push.depth ? k / 4 : 0)];                                                       \
+        vec4 value = input_at(row_a[i], k < push.depth ? k : 0);                                                       \
         next_a[i] = k < push.depth ? value : vec4(0.0);                                                                \
     }                                                                                                                  \
     [[unroll]] for (uint i = 0; i < ITEMS_W; i++) {                                                                    \

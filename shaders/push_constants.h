@@ -42,14 +42,16 @@ DVK_PUSH_END(dvk_push_patchify)
  * bias. w is [depth + 1][w_stride], zero beyond the matrix's own columns; w_stride is a multiple of 64. Weights of less
  * than 32 bits are stored as dvk_weight_type says. Where the columns are wider than a plane (query, key, value), column
  * c goes to plane c / plane_columns: out[(c / plane_columns) * plane_stride + r * out_stride + c % plane_columns]
- * One workgroup a tile of tile_rows x tile_columns; in which order the groups take the tiles is the variant's business.
+ * Where the constant PATCH_SIZE is not 0, row r of a is that of patchify's result at first_row + r, with table_rows
+ * tokens an image, and a is what patchify reads, of patches of PATCH_SIZE; width and PATCH_SIZE are multiples of 4. One
+ * workgroup a tile of tile_rows x tile_columns; in which order the groups take the tiles is the variant's business.
  */
 DVK_PUSH(dvk_push_matmul) {
     DVK_PUSH_GROUPS
-    DVK_UINT rows;    /* M */
-    DVK_UINT columns; /* N of this op; a multiple of 4 */
-    DVK_UINT depth;   /* K; a multiple of 4 */
-    DVK_UINT a_stride;
+    DVK_UINT rows;     /* M */
+    DVK_UINT columns;  /* N of this op; a multiple of 4 */
+    DVK_UINT depth;    /* K; a multiple of 4 */
+    DVK_UINT a_stride; /* of patches: from line to line of an image */
     DVK_UINT w_stride;
     DVK_UINT first_column;
     DVK_UINT out_stride;
@@ -57,6 +59,9 @@ DVK_PUSH(dvk_push_matmul) {
     DVK_UINT plane_stride;
     DVK_UINT table_rows; /* residual 2: table[(first_row + r) % table_rows][c], row length out_stride */
     DVK_UINT first_row;  /* of this op in the whole product: ops are split by rows where ranges are limited */
+    DVK_UINT prefix;     /* of patches: tokens before them, whose rows are zeros */
+    DVK_UINT grid_width; /* of patches: how many lie side by side */
+    DVK_UINT a_plane;    /* of patches: from channel to channel of an image */
 }
 DVK_PUSH_END(dvk_push_matmul)
 #endif

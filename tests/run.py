@@ -2,9 +2,10 @@
 """Runs the tests of a build and counts them: run.py BUILD [ARGUMENT of meson test...]
 
 Lists what failed and what was skipped with its reason; the last line is "N passed, N failed, N skipped". Exit status 1
-where anything failed or nothing ran.
+where anything failed or nothing ran. $DVK_TEST_TIMEOUT_MULTIPLIER is how many times longer than usual a test may take.
 """
 import json
+import os
 import pathlib
 import subprocess
 import sys
@@ -44,8 +45,9 @@ def main():
     build = pathlib.Path(sys.argv[1])
     log = build / "meson-logs" / "testlog.json"
     log.unlink(missing_ok=True)
-    status = subprocess.run(["meson", "test", "-C", build, "--print-errorlogs", *sys.argv[2:]],
-                            check=False).returncode
+    patience = os.environ.get("DVK_TEST_TIMEOUT_MULTIPLIER", "1")
+    status = subprocess.run(["meson", "test", "-C", build, "--print-errorlogs", "--timeout-multiplier", patience,
+                             *sys.argv[2:]], check=False).returncode
     text = log.read_text(encoding="utf-8") if log.exists() else ""
     failed = summarise([json.loads(line) for line in text.splitlines() if line])
     return 1 if failed or status else 0

@@ -3,6 +3,7 @@
 #ifndef DVK_TEST_H_
 #define DVK_TEST_H_
 
+#include <math.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -56,6 +57,11 @@ static int test_checks_;
         printf("\n");                                                                                                  \
         exit(77);                                                                                                      \
     } while (0)
+
+/* fmax() of two errors would forget the one that is no number, which is the worst of all. */
+static inline double test_worst(double worst, double error) {
+    return isnan(error) || error > worst ? error : worst;
+}
 
 #define FINISH() (printf("%d checks, %d failed\n", test_checks_, test_failures_), test_failures_ != 0)
 

@@ -10,5 +10,6 @@ int command_devices(const struct options *options);
 int command_info(const struct options *options);
 int command_fetch(const struct options *options);
 int command_bench(const struct options *options);
+int command_selftest(const struct options *options);
 
 #endif

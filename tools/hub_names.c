@@ -49,10 +49,11 @@ bool hub_repository_folder(const char *name, char folder[HUB_FOLDER_SIZE]) {
         return false;
     const char *slash = strchr(name, '/');
     if (!slash) {
-        snprintf(folder, HUB_FOLDER_SIZE, "models--%s", name);
+        snprintf(folder, HUB_FOLDER_SIZE, "models--%.*s", HUB_NAME_LIMIT, name);
         return hub_is_plain_name(name, strlen(name));
     }
-    snprintf(folder, HUB_FOLDER_SIZE, "models--%.*s--%s", (int)(slash - name), name, slash + 1);
+    /* Precisions, because compilers do not carry the limit above into what they check here. */
+    snprintf(folder, HUB_FOLDER_SIZE, "models--%.*s--%.*s", (int)(slash - name), name, HUB_NAME_LIMIT, slash + 1);
     return hub_is_plain_name(name, (size_t)(slash - name)) && hub_is_plain_name(slash + 1, strlen(slash + 1));
 }
 

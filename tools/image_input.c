@@ -8,6 +8,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "image.h"
+
 /* 16384 x 16384 pixels of 3 bytes: no image that can be decoded needs more. */
 #define STDIN_MAX ((size_t)3 << 28)
 
@@ -101,22 +103,52 @@ static int read_stdin(uint8_t **bytes, size_t *size, dvk_error *error) {
     return 0;
 }
 
-int image_read(const struct options *options, int index, dvk_image *image, dvk_error *error) {
+int image_sandbox_open(const struct options *options, struct sandbox *sandbox) {
+    const char *why = NULL;
+    *sandbox = (struct sandbox){0};
+    if (options->sandbox == SANDBOX_OFF)
+        return 0;
+    const bool open = sandbox_open(sandbox, dvk_image_decode, SANDBOX_MEMORY, &why);
+    if (open && !sandbox->filtered)
+        why = "system calls cannot be filtered here";
+    if (why && options->sandbox == SANDBOX_REQUIRE) {
+        sandbox_close(sandbox);
+        return fail(EXIT_CODE_USAGE,
+                    "--sandbox=require: images cannot be decoded in a process without privileges: %s; decode on "
+                    "another system, or trust the images and leave the option out",
+                    why);
+    }
+    if (why && options->verbose)
+        note(open ? "images are decoded in a process with limits only: %s" : "images are decoded without a sandbox: %s",
+             why);
+    return 0;
+}
+
+static dvk_result decode(const char *name, const uint8_t *bytes, size_t size, uint32_t flags, struct sandbox *sandbox,
+                         dvk_image *image, dvk_error *error) {
+    if (sandbox->process || sandbox->lost)
+        return sandbox_decode(sandbox, bytes, size, name, flags, image, error);
+    return dvk_image_decode(bytes, size, name, &(dvk_image_params){.flags = flags}, image, error);
+}
+
+int image_read(const struct options *options, int index, struct sandbox *sandbox, dvk_image *image, dvk_error *error) {
     const char *path = options->images[index];
-    const dvk_image_params params = {.flags = options->ignore_orientation ? DVK_IMAGE_IGNORE_ORIENTATION : 0};
+    const uint32_t flags = options->ignore_orientation ? DVK_IMAGE_IGNORE_ORIENTATION : 0;
     dvk_error found;
-    dvk_result result;
-    if (!strcmp(path, "-")) {
-        uint8_t *bytes = NULL;
-        size_t size = 0;
+    dvk_result result = DVK_OK;
+    uint8_t *bytes = NULL;
+    size_t size = 0;
+    if (strcmp(path, "-") != 0) {
+        result = dvk_image_read_file(NULL, path, &bytes, &size, &found);
+    } else {
         int code = read_stdin(&bytes, &size, error);
         if (code)
             return code;
-        result = dvk_image_decode(bytes, size, "the standard input", &params, image, &found);
-        free(bytes);
-    } else {
-        result = dvk_image_load(path, &params, image, &found);
+        path = "the standard input";
     }
+    if (result == DVK_OK)
+        result = decode(path, bytes, size, flags, sandbox, image, &found);
+    free(bytes);
     if (result == DVK_OK)
         return 0;
     char position[64];

@@ -6,6 +6,7 @@
 
 #include "message.h"
 #include "options.h"
+#include "sandbox.h"
 
 /* Which file an image is, by whatever name. */
 struct image_identity {
@@ -20,9 +21,13 @@ int images_check(const struct options *options, struct image_identity *identitie
 /* Refuses an output that is one of the images. */
 int images_check_output(const struct options *options, const struct image_identity *identities, const char *path);
 
-/* Decodes image `index`; "-" is the standard input. Returns 0, or an exit code and prints nothing: the sentence is in
- * *error, for fail_library(). Any thread. */
-int image_read(const struct options *options, int index, dvk_image *image, dvk_error *error);
+/* Starts a child to decode in, as the options say: *sandbox stays zeroed where none is wanted, or can be had. Prints
+ * what is to be known, and returns 0, or an exit code where the options demand one. */
+int image_sandbox_open(const struct options *options, struct sandbox *sandbox);
+
+/* Decodes image `index`, in the sandbox where that is not zeroed; "-" is the standard input. Returns 0, or an exit code
+ * and prints nothing: the sentence is in *error, for fail_library(). Any thread, one at a time for a sandbox. */
+int image_read(const struct options *options, int index, struct sandbox *sandbox, dvk_image *image, dvk_error *error);
 
 /* How a sentence about image `index` begins: "" for one image, else "image 2 of 5: ". Returns `text`. */
 char *image_position(const struct options *options, int index, char text[64]);

@@ -49,13 +49,13 @@ static void finish(struct loader *loader, struct slot *slot, enum stage stage, i
     pthread_cond_broadcast(&loader->progress);
 }
 
-static void decode(struct loader *loader, int index, uint32_t track) {
+static void decode(struct loader *loader, int index, struct sandbox *sandbox, uint32_t track) {
     struct slot *slot = slot_of(loader, index);
     slot->stage = STAGE_DECODING;
     slot->result.index = index;
     pthread_mutex_unlock(&loader->mutex);
     double start = now_ms();
-    int exit_code = image_read(loader->options, index, &slot->image, &slot->error);
+    int exit_code = image_read(loader->options, index, sandbox, &slot->image, &slot->error);
     slot->result.decode_ms = now_ms() - start;
     slot->result.image_width = slot->image.width;
     slot->result.image_height = slot->image.height;
@@ -97,6 +97,7 @@ static void preprocess(struct loader *loader, struct slot *slot, uint32_t track)
 
 struct worker {
     struct loader *loader;
+    struct sandbox *sandbox;
     uint32_t track;
 };
 
@@ -110,12 +111,35 @@ static void *work(void *argument) {
         if (slot)
             preprocess(loader, slot, worker.track);
         else if (can_decode(loader))
-            decode(loader, loader->next_decode++, worker.track);
+            decode(loader, loader->next_decode++, worker.sandbox, worker.track);
         else
             pthread_cond_wait(&loader->work, &loader->mutex);
     }
     pthread_mutex_unlock(&loader->mutex);
     return NULL;
+}
+
+/* The main thread decodes what is no regular file. */
+static bool needs_main_thread(const struct loader *loader) {
+    for (int i = 0; i < loader->options->image_count; i++)
+        if (!loader->identities[i].regular)
+            return true;
+    return false;
+}
+
+static int start_sandboxes(struct loader *loader, int threads) {
+    const int count = threads + (needs_main_thread(loader) ? 1 : 0);
+    loader->sandboxes = calloc((size_t)threads + 1, sizeof(*loader->sandboxes));
+    if (!loader->sandboxes)
+        return fail(EXIT_CODE_DEVICE, "out of memory for a list of %d processes", count);
+    loader->own = &loader->sandboxes[threads];
+    for (; loader->sandbox_count < count; loader->sandbox_count++) {
+        struct sandbox *sandbox = &loader->sandboxes[loader->sandbox_count];
+        int code = image_sandbox_open(loader->options, sandbox);
+        if (code || !sandbox->process) /* where there is none for one thread, there is none for the others */
+            return code;
+    }
+    return 0;
 }
 
 /* One thread is enough to go on with. */
@@ -127,7 +151,7 @@ static int start_threads(struct loader *loader, int wanted) {
         struct worker *worker = malloc(sizeof(*worker));
         if (!worker)
             break;
-        *worker = (struct worker){loader, TRACK_WORKERS + (uint32_t)i};
+        *worker = (struct worker){loader, &loader->sandboxes[i], TRACK_WORKERS + (uint32_t)i};
         if (pthread_create(&loader->threads[i], NULL, work, worker) != 0) {
             free(worker);
             break;
@@ -154,7 +178,8 @@ int loader_start(struct loader *loader, const struct options *options, const str
     loader->slots = calloc((size_t)loader->capacity, sizeof(*loader->slots));
     if (!loader->slots)
         return fail(EXIT_CODE_DEVICE, "out of memory for a list of %d images", loader->capacity);
-    return start_threads(loader, threads);
+    int code = start_sandboxes(loader, threads); /* while there are no other threads: they fork */
+    return code ? code : start_threads(loader, threads);
 }
 
 void loader_set_model(struct loader *loader, const dvk_model *model) {
@@ -174,7 +199,7 @@ int loader_get(struct loader *loader, int index, struct slot **found) {
     pthread_mutex_lock(&loader->mutex);
     struct slot *slot = slot_of(loader, index);
     if (index < loader->first + loader->capacity && slot->stage == STAGE_WAITING && !loader->identities[index].regular)
-        decode(loader, index, TRACK_COMMAND);
+        decode(loader, index, loader->own, TRACK_COMMAND);
     while (!is_too_far(loader, index) && slot->stage < STAGE_DECODED) {
         progress("decoding image %d of %d", index + 1, loader->options->image_count);
         pthread_cond_wait(&loader->progress, &loader->mutex);
@@ -236,6 +261,9 @@ void loader_stop(struct loader *loader) {
         pthread_join(loader->threads[i], NULL);
     for (int i = 0; loader->slots && i < loader->capacity; i++)
         free_slot(&loader->slots[i]);
+    for (int i = 0; i < loader->sandbox_count; i++)
+        sandbox_close(&loader->sandboxes[i]);
+    free(loader->sandboxes);
     free(loader->slots);
     free(loader->threads);
     pthread_cond_destroy(&loader->progress);

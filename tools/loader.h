@@ -55,6 +55,9 @@ struct loader {
     pthread_cond_t work, progress;
     pthread_t *threads;
     int thread_count;
+    struct sandbox *sandboxes; /* one a thread, zeroed where there is none */
+    int sandbox_count;         /* that were opened */
+    struct sandbox *own;       /* the main thread's, behind them */
 };
 
 /* All return 0 or an exit code after the sentence has been printed. */
@@ -65,8 +68,8 @@ int loader_start(struct loader *loader, const struct options *options, const str
 /* From here on images are preprocessed, too. */
 void loader_set_model(struct loader *loader, const dvk_model *model);
 
-/* Waits until image `index` is decoded. *slot is NULL where it is too far ahead: earlier images must leave first. */
-int loader_get(struct loader *loader, int index, struct slot **slot);
+/* Waits until image `index` is decoded. *found is NULL where it is too far ahead: earlier images must leave first. */
+int loader_get(struct loader *loader, int index, struct slot **found);
 
 /* Waits until a slot is preprocessed, and takes it. */
 int loader_take(struct loader *loader, struct slot *slot);

@@ -22,6 +22,8 @@ static int dispatch(const struct options *options) {
         return command_fetch(options);
     case COMMAND_BENCH:
         return command_bench(options);
+    case COMMAND_SELFTEST:
+        return command_selftest(options);
     case COMMAND_RUN:
         break;
     }

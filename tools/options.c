@@ -40,6 +40,8 @@ enum {
     OPTION_JOBS,
     OPTION_PROFILE,
     OPTION_TRACE,
+    OPTION_SANDBOX,
+    OPTION_NO_SANDBOX,
     OPTION_VERSION,
 };
 
@@ -72,6 +74,8 @@ static const struct option long_options[] = {
     {"jobs", required_argument, NULL, OPTION_JOBS},
     {"profile", no_argument, NULL, OPTION_PROFILE},
     {"trace", required_argument, NULL, OPTION_TRACE},
+    {"sandbox", required_argument, NULL, OPTION_SANDBOX},
+    {"no-sandbox", no_argument, NULL, OPTION_NO_SANDBOX},
     {"version", no_argument, NULL, OPTION_VERSION},
     {NULL, 0, NULL, 0},
 };
@@ -83,6 +87,7 @@ void print_help(void) {
           "       dino-vk info [--json] [--size N|WxH] [--precision P] [MODEL]\n"
           "       dino-vk fetch [--revision R] NAME\n"
           "       dino-vk bench [--batch N,...] [--time SECONDS] [--json] [options]\n"
+          "       dino-vk selftest [--device D] [--json] [-v]\n"
           "\n"
           "Computes the features of images with a DINO vision transformer on a Vulkan device.\n"
           "IMAGE is a PNG, JPEG, BMP, TGA or PNM file, or - for the standard input.\n"
@@ -114,6 +119,9 @@ void print_help(void) {
           "      --dino-positions       interpolate positions as DINO's own code did (scale factor + 0.1), for\n"
           "                             sizes other than the model's; else as transformers does\n"
           "      --batch N              images in one pass (default 1)\n"
+          "      --sandbox auto|require decode images in a process that may do nothing else: where it can be had\n"
+          "                             (default, on Linux), or fail where it cannot\n"
+          "      --no-sandbox           decode them in the command itself\n"
           "      --jobs N               threads that decode and preprocess (default: one a processor, up to 16)\n"
           "\n"
           "The output\n"
@@ -149,7 +157,8 @@ void print_help(void) {
           "position from 0: in place of %d (or %03d), else before the extension (FILE-0.png). Files appear\n"
           "under their names only when all of them are complete.\n"
           "\n"
-          "-- ends the options. A file that is called devices, info, fetch or bench is reached as ./bench.\n"
+          "-- ends the options. A file that is called devices, info, fetch, bench or selftest is\n"
+          "reached as ./bench.\n"
           "\n"
           "Exit status: 0 done; 1 the command line; 2 an image; 3 the model; 4 the device, its driver or memory;\n"
           "5 an output. A signal ends the command with that signal's status, and leaves no file behind.\n"
@@ -292,11 +301,10 @@ static int parse_choice(const char *option, const char *text, const struct choic
 }
 
 static const struct choice resizes[] = {{"newest", DVK_RESIZE_NEWEST}, {"classic", DVK_RESIZE_CLASSIC}, {NULL, 0}};
-static const struct choice subcommands[] = {{"devices", COMMAND_DEVICES},
-                                            {"info", COMMAND_INFO},
-                                            {"fetch", COMMAND_FETCH},
-                                            {"bench", COMMAND_BENCH},
-                                            {NULL, 0}};
+static const struct choice sandboxes[] = {{"auto", SANDBOX_AUTO}, {"require", SANDBOX_REQUIRE}, {NULL, 0}};
+static const struct choice subcommands[] = {{"devices", COMMAND_DEVICES},   {"info", COMMAND_INFO},
+                                            {"fetch", COMMAND_FETCH},       {"bench", COMMAND_BENCH},
+                                            {"selftest", COMMAND_SELFTEST}, {NULL, 0}};
 static const struct choice tokens[] = {{"cls", DVK_OUTPUT_CLS},
                                        {"patch", DVK_OUTPUT_PATCHES},
                                        {"all", DVK_OUTPUT_LAST_HIDDEN_STATE},
@@ -342,6 +350,8 @@ static bool belongs_to(int option, enum command command) {
         return option == 'm' || option == 'd' || option == 'v' || option == OPTION_PRECISION || option == OPTION_SIZE ||
                option == OPTION_BATCH || option == OPTION_TIME || option == OPTION_NO_CACHE ||
                option == OPTION_VARIANTS || option == OPTION_DETERMINISTIC || option == OPTION_JSON;
+    case COMMAND_SELFTEST:
+        return option == 'd' || option == 'v' || option == OPTION_JSON;
     default:
         return option != OPTION_REVISION && option != OPTION_TIME;
     }
@@ -356,6 +366,7 @@ static int fail_foreign_option(int option, enum command command) {
                                             {"--model, --device, --precision, --size, --batch, --time, --no-cache, "
                                              "--variants, --deterministic, --json, --verbose",
                                              COMMAND_BENCH},
+                                            {"--device, --json, --verbose", COMMAND_SELFTEST},
                                             {NULL, 0}};
     for (size_t i = 0; options[i].name; i++) {
         if (options[i].value == (int)command)
@@ -451,6 +462,13 @@ static int apply(int option, const char *value, struct options *options) {
     case OPTION_TRACE:
         options->trace = value;
         return 0;
+    case OPTION_SANDBOX:
+        if ((code = parse_choice("--sandbox", value, sandboxes, &choice)) == 0)
+            options->sandbox = (enum sandbox_wish)choice;
+        return code;
+    case OPTION_NO_SANDBOX:
+        options->sandbox = SANDBOX_OFF;
+        return 0;
     default:
         return fail(EXIT_CODE_USAGE, "an option that is declared but not handled: %d", option);
     }
@@ -483,6 +501,11 @@ static int check(const struct options *options) {
             return fail(EXIT_CODE_USAGE,
                         "`dino-vk bench` takes no image, since it makes its own input, but '%s' was given",
                         options->images[0]);
+        return 0;
+    }
+    if (options->command == COMMAND_SELFTEST) {
+        if (options->image_count > 0)
+            return fail(EXIT_CODE_USAGE, "`dino-vk selftest` takes no image, but '%s' was given", options->images[0]);
         return 0;
     }
     if (options->command == COMMAND_INFO) {

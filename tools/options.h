@@ -10,11 +10,19 @@ enum command {
     COMMAND_INFO,
     COMMAND_FETCH,
     COMMAND_BENCH,
+    COMMAND_SELFTEST,
     COMMAND_HELP,
     COMMAND_VERSION,
 };
 
 #define MAX_BATCHES 16
+
+/* Whether images are decoded in a child process without privileges. */
+enum sandbox_wish {
+    SANDBOX_AUTO, /* where it can be */
+    SANDBOX_REQUIRE,
+    SANDBOX_OFF,
+};
 
 struct options {
     enum command command;
@@ -35,6 +43,7 @@ struct options {
     uint32_t top_count; /* --top: that many classes; 0: none */
     dvk_resize_order resize;
     bool ignore_orientation;
+    enum sandbox_wish sandbox;
     bool dino_positions; /* DINO's own scale factor */
     bool no_cache;
     bool deterministic;

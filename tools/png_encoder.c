@@ -10,7 +10,7 @@
 static jmp_buf out_of_memory;
 
 static void *checked_realloc(void *old, size_t size) {
-    void *memory = realloc(old, size);
+    void *memory = realloc(old, size ? size : 1); /* of 0 bytes it may free, and return NULL */
     if (!memory)
         longjmp(out_of_memory, 1);
     return memory;

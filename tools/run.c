@@ -205,7 +205,7 @@ static int commit(struct run *run) {
 }
 
 /* The size of the pass that --plan prints: that of the first image, where one is given. */
-static int plan_size(struct run *run, uint32_t *width, uint32_t *height) {
+static int plan_size(struct run *run, struct sandbox *sandbox, uint32_t *width, uint32_t *height) {
     const struct options *options = run->options;
     const dvk_model_info *model = run->report.model;
     dvk_preprocess_params params = {.width = options->width, .height = options->height};
@@ -215,7 +215,7 @@ static int plan_size(struct run *run, uint32_t *width, uint32_t *height) {
         return 0;
     dvk_image image;
     dvk_error error;
-    int code = image_read(options, 0, &image, &error);
+    int code = image_read(options, 0, sandbox, &image, &error);
     if (code)
         return fail_library(code, &error);
     dvk_preprocess_size(run->model, &params, &image, width, height);
@@ -225,9 +225,13 @@ static int plan_size(struct run *run, uint32_t *width, uint32_t *height) {
 
 static int print_plan(struct run *run) {
     uint32_t width, height;
-    int code = open_model(run);
+    struct sandbox sandbox = {0};
+    int code = run->options->image_count ? image_sandbox_open(run->options, &sandbox) : 0;
     if (code == 0)
-        code = plan_size(run, &width, &height);
+        code = open_model(run);
+    if (code == 0)
+        code = plan_size(run, &sandbox, &width, &height);
+    sandbox_close(&sandbox);
     if (code == 0)
         code = run_prepare(run, width, height);
     if (code)

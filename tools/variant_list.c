@@ -35,10 +35,11 @@ int variants_read(const char *path, char **text) {
     return 0;
 }
 
-/* All of them, for free(). */
+/* All of them, for free(); NULL after a failure, whose exit code is returned. */
 static int list(const dvk_context *context, dvk_variant_info **infos, uint32_t *count) {
     dvk_error error;
     *count = 0;
+    *infos = NULL;
     if (dvk_context_variants(context, NULL, count, &error) != DVK_OK)
         return fail_library(EXIT_CODE_DEVICE, &error);
     *infos = calloc(*count ? *count : 1, sizeof(**infos));
@@ -46,6 +47,7 @@ static int list(const dvk_context *context, dvk_variant_info **infos, uint32_t *
         return fail(EXIT_CODE_DEVICE, "out of memory for a list of %u variants", *count);
     if (dvk_context_variants(context, *infos, count, &error) != DVK_OK) {
         free(*infos);
+        *infos = NULL;
         return fail_library(EXIT_CODE_DEVICE, &error);
     }
     return 0;
@@ -55,7 +57,7 @@ int variants_save(const dvk_context *context, struct output_file *file, const ch
     dvk_variant_info *infos;
     uint32_t count;
     int code = list(context, &infos, &count);
-    if (code)
+    if (!infos)
         return code;
     code = output_file_open(file, path);
     for (uint32_t i = 0; i < count && code == 0; i++) {
@@ -94,7 +96,7 @@ int variants_print(const dvk_context *context) {
     dvk_variant_info *infos;
     uint32_t count;
     int code = list(context, &infos, &count);
-    if (code)
+    if (!infos)
         return code;
     for (uint32_t i = 0; i < count; i++) {
         if (!infos[i].chosen)
@@ -119,7 +121,7 @@ int variants_print_json(const dvk_context *context) {
     dvk_variant_info *infos;
     uint32_t count;
     int code = list(context, &infos, &count);
-    if (code)
+    if (!infos)
         return code;
     putchar('[');
     for (uint32_t i = 0; i < count; i++) {

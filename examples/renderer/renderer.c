@@ -62,6 +62,13 @@ static void open_device(renderer *r) {
     VK(vkAllocateCommandBuffers(r->device, &commands, &r->commands));
     VkFenceCreateInfo fence = {.sType = VK_STRUCTURE_TYPE_FENCE_CREATE_INFO};
     VK(vkCreateFence(r->device, &fence, NULL, &r->fence));
+    VkPhysicalDeviceProperties properties;
+    vkGetPhysicalDeviceProperties(r->physical_device, &properties);
+    r->ns_per_stamp = (double)properties.limits.timestampPeriod;
+    const VkQueryPoolCreateInfo stamps = {
+        .sType = VK_STRUCTURE_TYPE_QUERY_POOL_CREATE_INFO, .queryType = VK_QUERY_TYPE_TIMESTAMP, .queryCount = 2};
+    if (families[r->queue_family].timestampValidBits)
+        VK(vkCreateQueryPool(r->device, &stamps, NULL, &r->stamps));
 }
 
 static VkDeviceMemory allocate(renderer *r, VkMemoryRequirements needs, VkMemoryPropertyFlags properties) {
@@ -380,6 +387,7 @@ void renderer_close(renderer *r) {
     picture_destroy(r, &r->scene);
     vkDestroyBuffer(r->device, r->readback, NULL);
     vkFreeMemory(r->device, r->readback_memory, NULL);
+    vkDestroyQueryPool(r->device, r->stamps, NULL);
     vkDestroyFence(r->device, r->fence, NULL);
     vkDestroyCommandPool(r->device, r->command_pool, NULL);
     vkDestroyDevice(r->device, NULL);
@@ -403,6 +411,23 @@ VkCommandBuffer renderer_begin_frame(renderer *r, float seconds) {
     begin(r);
     draw(r, r->scene_frame, r->scene_pipeline, constants);
     return r->commands;
+}
+
+void renderer_stamp(renderer *r, uint32_t which) {
+    if (!r->stamps)
+        return;
+    if (which == 0)
+        vkCmdResetQueryPool(r->commands, r->stamps, 0, 2);
+    vkCmdWriteTimestamp(r->commands, VK_PIPELINE_STAGE_BOTTOM_OF_PIPE_BIT, r->stamps, which);
+}
+
+uint32_t renderer_stamped_us(renderer *r) {
+    uint64_t stamps[2];
+    if (!r->stamps)
+        return 0;
+    VK(vkGetQueryPoolResults(r->device, r->stamps, 0, 2, sizeof(stamps), stamps, sizeof(*stamps),
+                             VK_QUERY_RESULT_64_BIT));
+    return (uint32_t)((double)(stamps[1] - stamps[0]) * r->ns_per_stamp * 1e-3);
 }
 
 void renderer_end_frame(renderer *r, const picture *map, float strength) {

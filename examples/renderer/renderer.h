@@ -25,6 +25,8 @@ typedef struct renderer {
     VkCommandPool command_pool;
     VkCommandBuffer commands;
     VkFence fence;
+    VkQueryPool stamps; /* 2; none where the queue has no timestamps */
+    double ns_per_stamp;
 
     picture scene, screen; /* without and with the overlay; SHADER_READ_ONLY_OPTIMAL between frames */
     VkRenderPass render_pass;
@@ -54,6 +56,10 @@ void picture_save_pgm(renderer *r, const picture *p, const char *path);
 
 /* Begins the frame's command buffer and draws the scene, outside a render pass after it. */
 VkCommandBuffer renderer_begin_frame(renderer *r, float seconds);
+/* Around commands of the frame, to know what they take on the device: `which` is 0 before and 1 after them. */
+void renderer_stamp(renderer *r, uint32_t which);
+/* After the frame: the microseconds between the two; 0 where the queue has no timestamps. */
+uint32_t renderer_stamped_us(renderer *r);
 /* Draws the overlay of a map in red, submits the frame and waits for its fence. Strength 0: no overlay. */
 void renderer_end_frame(renderer *r, const picture *map, float strength);
 

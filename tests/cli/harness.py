@@ -21,7 +21,8 @@ from collections import OrderedDict
 
 import images
 
-TIMEOUT = 120  # seconds for one command; a software driver under a sanitizer is slow
+# Seconds for one command: a software driver under a sanitizer is slow. Longer where the tests may take longer, see tests/run.py.
+TIMEOUT = 120 * float(os.environ.get("DVK_TEST_TIMEOUT_MULTIPLIER", "1"))
 
 
 class Result:

@@ -1,5 +1,6 @@
 /* The parts of the command that need no device: components, pictures, names and number formats. */
 #include <math.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -43,7 +44,7 @@ static void test_components(void) {
     double worst = 0.0;
     for (int r = 0; r < ROWS; r++) {
         for (int k = 0; k < 3; k++)
-            worst = fmax(worst, fabs(scores[r][k] - sign[k] * coordinates[r][k]));
+            worst = test_worst(worst, fabs(scores[r][k] - sign[k] * coordinates[r][k]));
     }
     /* The rows hold float32 values up to 17, so each entry is off by at most 2^-20 (1e-6). That turns the directions by
      * about as much times the coordinates' size over the gap of the variances (4 to 6). */
@@ -277,7 +278,7 @@ static void test_npy_header(void) {
 #endif
 #endif
 #if !defined(__SANITIZE_ADDRESS__)
-enum { ENCODED = 0, REFUSED = 1, FAILED = 2 };
+enum { ENCODED = 0, REFUSED = 1, FAILED = 2, NO_LIMIT = 3 };
 
 static int encode_within(size_t extra) {
     enum { SIDE = 160 };
@@ -293,6 +294,8 @@ static int encode_within(size_t extra) {
     struct rlimit limit = {.rlim_cur = pages * (rlim_t)sysconf(_SC_PAGESIZE) + extra, .rlim_max = RLIM_INFINITY};
     if (setrlimit(RLIMIT_AS, &limit) != 0)
         return FAILED;
+    if (mmap(NULL, limit.rlim_cur, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) != MAP_FAILED)
+        return NO_LIMIT; /* an emulator whose own memory the limit would be */
     int size = 0;
     return png_encode(pixels, SIDE, SIDE, &size) ? ENCODED : REFUSED;
 }
@@ -308,6 +311,10 @@ static void test_png_without_memory(void) {
         REQUIRE(waitpid(child, &status, 0) == child);
         CHECK_MESSAGE(WIFEXITED(status), "%zu KiB: killed by signal %d", i << 8, WTERMSIG(status));
         status = WIFEXITED(status) ? WEXITSTATUS(status) : FAILED;
+        if (status == NO_LIMIT) {
+            printf("skipped: compressing where memory ends: the system keeps no limit of memory\n");
+            return;
+        }
         refused += status == REFUSED;
     }
     CHECK_MESSAGE(refused > 1 && status == ENCODED, "refused %d times, then %d", refused, status);

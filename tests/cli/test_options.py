@@ -36,7 +36,7 @@ class WithoutDevice(Case):
         for option in ("--help", "-h"):
             text = self.run_good(option).out.decode()
         for option in (
-            "-m, --model -d, --device --precision --no-cache --classifier --size --resize --ignore-orientation --dino-positions --batch --jobs --tokens --top "
+            "-m, --model -d, --device --precision --no-cache --classifier --size --resize --ignore-orientation --dino-positions --batch --jobs --sandbox --no-sandbox --tokens --top "
             "-o, --output --json --attention --threshold --pca --plan --profile --trace --time -v, --verbose -h, --help --version"
         ).split():
             with self.subTest(case=option):
@@ -404,6 +404,20 @@ class Inputs(Case):
         self.assertNotEqual(newest[0]["values"], classic[0]["values"])
         self.assertEqual(newest[1], classic[1])
         self.assertEqual(newest, self.features(tall, wide), "newest is the default")
+
+    def test_sandbox(self):
+        """The same wherever images are decoded, also those that come through a pipe."""
+        names = [self.make_png(f"{i}.png", 30 + i, 40) for i in range(5)]
+        data = (self.folder / names[0]).read_bytes()
+        plain = self.features("--no-sandbox", *names, "-", stdin=data)
+        values = [line["values"] for line in plain]
+        self.assertEqual([line["values"] for line in self.features(*names, "-", stdin=data)], values)
+        self.check_error(1, "--sandbox expects auto or require, but 'no' was given", "--sandbox=no", names[0])
+        required = self.run_command("--sandbox=require", "--json", *names)
+        if required.code:
+            self.assertIn("in a process without privileges", required.err)
+            self.skipTest("there is no sandbox here")
+        self.assertEqual([line["values"] for line in required.lines()], values[:5])
 
     def test_orientation(self):
         self.write("turned.jpg", images.jpeg(32, 8, 6))

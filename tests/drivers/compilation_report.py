@@ -17,17 +17,21 @@ STATISTICS = {
 }
 GENERATIONS = {"120": "Maxwell", "132": "Pascal", "134": "Pascal", "162": "Turing", "170": "Ampere", "172": "Ampere",
                "190": "Ada", "192": "Ada", "1b0": "Blackwell"}
+# Of a line of what is chosen: the first kernels of shaders/compile.py's KERNELS.
+KERNELS = ("patchify", "matmul", "layernorm", "attention")
 # The tables: a title, the specialisation, and which variants.
 TABLES = (
     ("Products, fp32 weights, with GELU", "activation 1, residual 0",
-     ("matmul_tiled_fp32", "matmul_tiled_32x32_fp32", "matmul_tiled_128x64_fp32", "matmul_tiled_128x128_fp32")),
+     ("matmul_tiled_fp32", "matmul_tiled_32x32_fp32", "matmul_tiled_128x64_fp32", "matmul_tiled_128x128_fp32",
+      "matmul_tiled_small_fp32")),
     ("Products, fp16 weights, with GELU", "activation 1, residual 0",
      ("matmul_tiled_fp16", "matmul_half_fp16", "matmul_half_128x64_fp16")),
     ("Products on cooperative matrices, with GELU", "activation 1, residual 0",
      ("cooperative_16x16x16_64x64_fp16", "cooperative_16x16x16_32x64_fp16", "cooperative_16x16x16_128x128_fp16",
       "cooperative_16x8x16_64x64_fp16", "cooperative_16x8x16_128x128_fp16")),
     ("Attention, heads of 64", "head_dim 64",
-     ("attention_blocked_32", "attention_blocked_64", "attention_blocked_small", "attention_shared")),
+     ("attention_blocked_32", "attention_blocked_64", "attention_blocked_small", "attention_blocked_16",
+      "attention_blocked_8", "attention_shared")),
     ("Attention on cooperative matrices, heads of 64", "head_dim 64",
      ("attention_cooperative_16x16x16", "attention_cooperative_16x16x16_2", "attention_cooperative_16x8x16")),
 )
@@ -68,6 +72,13 @@ class Device:
         text = f"{registers} · {occupancy} · {float(cost) / 1000:.1f}"
         return f"{text} **spills {self.spills(key)}**" if self.spills(key) else text
 
+    def chosen_of(self, kernel, weight):
+        """The names for heads of 32, 64 and 128, where they differ."""
+        at = KERNELS.index(kernel)
+        lines = [self.chosen.get(f"{weight}, head_dim {size}", ()) for size in (32, 64, 128)]
+        names = [line[at] if len(line) > at else "none" for line in lines]
+        return " ".join(name for i, name in enumerate(names) if i == 0 or name != names[i - 1])
+
     def chosen_pipelines(self):
         """What a session without measurements would use, by weights and head_dim."""
         for what, names in self.chosen.items():
@@ -94,15 +105,13 @@ def report(devices):
     lines += table(["vendor", "device", "as the driver calls it", "subgroup", "shared memory", "invocations", "features",
                     "matrices (fp16 to fp32)", "pipelines", "failed"], rows)
 
-    lines += ["", "## Chosen without a measurement", "", "For heads of 64.", ""]
+    lines += ["", "## Chosen without a measurement", "", "Attention for heads of 32, 64 and 128.", ""]
     groups = {}
     for device in devices:
-        key = tuple(tuple(name for name in device.chosen.get(f"{weight}, head_dim 64", ())
-                          if name.startswith(("matmul", "cooperative", "attention_")) and "row" not in name)
-                    for weight in ("fp32", "fp16"))
+        key = tuple(device.chosen_of(kernel, weight) for weight in ("fp32", "fp16") for kernel in ("matmul", "attention"))
         groups.setdefault(key, []).append(f"{device.vendor} {device.name}")
-    lines += table(["weights fp32", "weights fp16", "devices"],
-                   [[" ".join(fp32), " ".join(fp16), ", ".join(names)] for (fp32, fp16), names in groups.items()])
+    lines += table(["products, fp32", "attention, fp32", "products, fp16", "attention, fp16", "devices"],
+                   [[*key, ", ".join(names)] for key, names in groups.items()])
     groups = {}
     for device in devices:
         for what, key in device.chosen_pipelines():
@@ -111,8 +120,10 @@ def report(devices):
                 groups.setdefault(place, []).append(what)
     spilling = [[device, variant, "; ".join(whats), spills] for (device, variant, spills), whats in groups.items()]
     chosen = sum(len({key for _, key in device.chosen_pipelines()}) for device in devices)
-    lines += ["", f"Of {chosen} pipelines that are chosen so, for heads of 32, 64 and 128, {len(spilling)} spill:", ""]
-    lines += table(["device", "variant", "weights and heads", "spills"], spilling)
+    what = f"Of {chosen} pipelines that are chosen so, for heads of 32, 64 and 128,"
+    lines += ["", f"{what} {len(spilling)} spill:" if spilling else f"{what} none spills."]
+    if spilling:
+        lines += ["", *table(["device", "variant", "weights and heads", "spills"], spilling)]
 
     for title, specialisation, variants in TABLES:
         rows = [[f"{device.vendor} {device.title()}"] + [device.cell((variant, specialisation)) for variant in variants]

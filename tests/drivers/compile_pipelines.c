@@ -167,7 +167,8 @@ static void compile(farm_device *device, const dvk_variant *variant, dvk_special
     const dvk_pipeline *pipeline;
     printf("%s\t", variant->name);
     if (variant->kernel == DVK_KERNEL_MATMUL)
-        printf("activation %u, residual %u\t", specialisation.activation, specialisation.residual);
+        printf("activation %u, residual %u%s\t", specialisation.activation, specialisation.residual,
+               specialisation.patch_size ? ", from pixels" : "");
     else if (specialisation.head_dim)
         printf("head_dim %u\t", specialisation.head_dim);
     else
@@ -186,9 +187,11 @@ static void compile(farm_device *device, const dvk_variant *variant, dvk_special
 
 static void compile_variant(farm_device *device, const dvk_variant *variant) {
     switch (variant->kernel) {
-    case DVK_KERNEL_MATMUL: /* the two that a transformer's time goes into */
+    case DVK_KERNEL_MATMUL: /* the two that a transformer's time goes into, and the patch embedding */
         compile(device, variant, (dvk_specialisation){.activation = DVK_ACTIVATION_GELU});
         compile(device, variant, (dvk_specialisation){.residual = DVK_RESIDUAL_IN_PLACE});
+        if (variant->reads_pixels)
+            compile(device, variant, (dvk_specialisation){.residual = DVK_RESIDUAL_TABLE, .patch_size = 8});
         break;
     case DVK_KERNEL_ATTENTION:
     case DVK_KERNEL_ATTENTION_ROW:

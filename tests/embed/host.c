@@ -111,12 +111,19 @@ static void enable_like_godot(test_host *host, VkPhysicalDeviceVulkan11Features 
                      (features->features.shaderInt64 ? DVK_FEATURE_INT64 : 0);
 }
 
+uint32_t host_families(const test_host *host, VkQueueFamilyProperties families[MAX_FAMILIES]) {
+    uint32_t count = 0; /* asked for first: SwiftShader fills as many as there is room for */
+    vkGetPhysicalDeviceQueueFamilyProperties(host->physical_device, &count, NULL);
+    REQUIRE(count <= MAX_FAMILIES);
+    vkGetPhysicalDeviceQueueFamilyProperties(host->physical_device, &count, families);
+    return count;
+}
+
 static void open_device(test_host *host, host_kind kind) {
     const float priority = 1;
-    VkQueueFamilyProperties families[16];
-    VkDeviceQueueCreateInfo queues[16];
-    uint32_t count = 16;
-    vkGetPhysicalDeviceQueueFamilyProperties(host->physical_device, &count, families);
+    VkQueueFamilyProperties families[MAX_FAMILIES];
+    VkDeviceQueueCreateInfo queues[MAX_FAMILIES];
+    const uint32_t count = host_families(host, families);
     for (uint32_t i = 0; i < count; i++)
         queues[i] = (VkDeviceQueueCreateInfo){.sType = VK_STRUCTURE_TYPE_DEVICE_QUEUE_CREATE_INFO,
                                               .queueFamilyIndex = i,
@@ -133,7 +140,7 @@ static void open_device(test_host *host, host_kind kind) {
     VkDeviceCreateInfo info = {
         .sType = VK_STRUCTURE_TYPE_DEVICE_CREATE_INFO, .queueCreateInfoCount = count, .pQueueCreateInfos = queues};
     static dvk_device_advice advice;
-    if (kind == HOST_GODOT) {
+    if (kind == HOST_GODOT || kind == HOST_UNWATCHED) {
         enable_like_godot(host, &features_11, &features_12, &features);
         info.pNext = &features;
     } else if (kind == HOST_ADVISED) {
@@ -159,7 +166,7 @@ static void open_device(test_host *host, host_kind kind) {
 void host_open(test_host *host, host_kind kind) {
     memset(host, 0, sizeof(*host));
     pthread_mutex_init(&host->mutex, NULL);
-    host->api_version = kind == HOST_BARE || kind == HOST_UNWATCHED ? VK_API_VERSION_1_1 : VK_API_VERSION_1_2;
+    host->api_version = kind == HOST_BARE ? VK_API_VERSION_1_1 : VK_API_VERSION_1_2;
     open_instance(host, kind != HOST_UNWATCHED);
     pick_physical_device(host);
     open_device(host, kind);

@@ -9,11 +9,13 @@
 #include <pthread.h>
 #include <vulkan/vulkan.h>
 
+enum { MAX_FAMILIES = 16 };
+
 typedef enum host_kind {
     HOST_GODOT,     /* what stock Godot 4 enables, and no more */
     HOST_BARE,      /* Vulkan 1.1, no feature at all */
     HOST_ADVISED,   /* what dvk_advise_device() says */
-    HOST_UNWATCHED, /* a bare one without the validation layer */
+    HOST_UNWATCHED, /* as Godot's, without the validation layer */
 } host_kind;
 
 typedef struct test_host {
@@ -45,6 +47,8 @@ typedef struct test_host {
 void host_open(test_host *host, host_kind kind);
 void host_close(test_host *host);
 int host_messages(void);
+/* Returns how many there are. */
+uint32_t host_families(const test_host *host, VkQueueFamilyProperties families[MAX_FAMILIES]);
 bool host_is_validated(const test_host *host);
 
 /* With lock callbacks that check that nobody else is inside. */

@@ -118,6 +118,7 @@ static void test_slices(test_host *host, dvk_session *session) {
             VkCommandBuffer commands = host_begin(host, VK_COMMAND_BUFFER_LEVEL_PRIMARY);
             record(session, commands, 0, at, next);
             host_run(host, commands);
+            CHECK(dvk_session_learn(session, at, next, slices % 3 * 20, NULL) == DVK_OK);
             at = next;
         }
         char way[64];
@@ -206,6 +207,9 @@ static void test_misuse(dvk_session *session, VkCommandBuffer commands) {
         params.first = wrong[i].first;
         params.last = wrong[i].last;
         CHECK_MESSAGE(dvk_session_record(session, &params, &error) == DVK_ERROR_INVALID_ARGUMENT, "range %zu", i);
+        CHECK_MESSAGE(dvk_session_learn(session, wrong[i].first, wrong[i].last, 1, &error) ==
+                          DVK_ERROR_INVALID_ARGUMENT,
+                      "range %zu", i);
     }
     dvk_record_params params = good;
     params.command_buffer = NULL;

@@ -5,6 +5,7 @@ Every map that it drew from must be what the model attends to in the picture tha
 gives it (check-attention), passes must take several frames, and the frames must show the overlay and move.
 """
 import argparse
+import json
 import os
 import pathlib
 import re
@@ -12,9 +13,10 @@ import subprocess
 import sys
 import tempfile
 
-FRAMES = 30
+FRAMES = 20
 ONE_FRAME_US = 10_000_000
-BUDGETS_US = (20_000, 5000, 2000, 500, 200, 50)  # one of them takes several frames for a pass, whatever the device
+# One of them takes several frames for a pass, whatever the device and whatever else runs on it.
+BUDGETS_US = (400_000, 160_000, 64_000, 25_000, 10_000, 4000, 1600, 640, 250, 100, 40)
 
 failures = 0
 
@@ -42,15 +44,20 @@ def watched_environment(root):
         "khronos_validation.debug_action = VK_DBG_LAYER_ACTION_LOG_MSG\n"
         "khronos_validation.report_flags = error,warn,perf\n"
         "khronos_validation.log_filename = stdout\n")
+    # The layer of Vulkan 1.4 warns of the setting's older name.
+    version = json.loads(find_layer().read_text(encoding="utf-8"))["layer"]["api_version"]
+    is_new = [int(number) for number in version.split(".")[:2]] >= [1, 4]
     return os.environ | {
         "VK_LAYER_SETTINGS_PATH": str(root / "vk_layer_settings.txt"),
         "VK_INSTANCE_LAYERS": "VK_LAYER_KHRONOS_validation",
-        "VK_LAYER_ENABLES": "VK_VALIDATION_FEATURE_ENABLE_SYNCHRONIZATION_VALIDATION_EXT"}
+    } | ({"VK_LAYER_VALIDATE_SYNC": "1"} if is_new else
+         {"VK_LAYER_ENABLES": "VK_VALIDATION_FEATURE_ENABLE_SYNCHRONIZATION_VALIDATION_EXT"})
 
 
-def has_layer():
+def find_layer():
     places = ("/usr/share", "/usr/local/share", "/etc")
-    return any(pathlib.Path(place, "vulkan/explicit_layer.d/VkLayer_khronos_validation.json").exists() for place in places)
+    paths = [pathlib.Path(place, "vulkan/explicit_layer.d/VkLayer_khronos_validation.json") for place in places]
+    return next((path for path in paths if path.exists()), None)
 
 
 def test(arguments, root, budget_us, environment):
@@ -81,7 +88,7 @@ def main():
     environment = dict(os.environ)
     with tempfile.TemporaryDirectory() as directory:
         root = pathlib.Path(directory)
-        if has_layer():
+        if find_layer():
             environment = watched_environment(root)
         else:
             print("skipped: validation: the layer is not installed")
@@ -89,7 +96,7 @@ def main():
         check(slices == [1] * FRAMES, f"all in one frame: passes of {slices} slices")
         for budget_us in BUDGETS_US:
             slices = test(arguments, root, budget_us, environment)
-            if not slices or slices[0] > 1:
+            if not slices or min(slices) > 1:
                 break
         check(slices and min(slices) > 1, f"{budget_us} us a frame: passes of {slices} slices")
     sys.exit(failures != 0)

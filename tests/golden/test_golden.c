@@ -117,7 +117,7 @@ static double relative_l2(const float *values, const float *truth, size_t count)
 static double largest_difference(const float *values, const float *truth, size_t count) {
     double largest = 0;
     for (size_t i = 0; i < count; i++)
-        largest = fmax(largest, fabs((double)values[i] - truth[i]));
+        largest = test_worst(largest, fabs((double)values[i] - truth[i]));
     return largest;
 }
 
@@ -215,8 +215,8 @@ static void check_attention(const golden_run *run) {
         size_t step = whole ? (size_t)run->tokens * run->tokens : run->tokens;
         double largest = 0;
         for (uint32_t h = 0; h < run->heads; h++)
-            largest = fmax(largest, largest_difference(rows + (size_t)h * run->tokens, floats(&reference) + h * step,
-                                                       run->tokens));
+            largest = test_worst(largest, largest_difference(rows + (size_t)h * run->tokens,
+                                                             floats(&reference) + h * step, run->tokens));
         printf(", attention %.1e", largest);
         CHECK_MESSAGE(largest <= run->attention_bar, "%g", largest);
         npy_free(&reference);
@@ -308,18 +308,19 @@ static void check_layers(const golden_run *run) {
             double norm = 0, largest = 0;
             for (size_t i = 0; i < count; i++) {
                 norm += (double)hidden[i] * hidden[i];
-                largest = fmax(largest, fabs((double)hidden[i]));
+                largest = test_worst(largest, fabs((double)hidden[i]));
             }
             memcpy(found, hidden, 8 * sizeof(float));
             memcpy(found + 8, hidden + count - run->size, 8 * sizeof(float));
             found[16] = (float)sqrt(norm);
             found[17] = (float)largest;
-            error = fmax(fabs(found[16] - expected[16]) / expected[16], fabs(found[17] - expected[17]) / expected[17]);
+            error = test_worst(fabs(found[16] - expected[16]) / expected[16],
+                               fabs(found[17] - expected[17]) / expected[17]);
             /* Eight values' share of a row: relative to the row's largest channels, which are 72 and 45. */
-            error = fmax(error, largest_difference(found, expected, 16) / 72);
+            error = test_worst(error, largest_difference(found, expected, 16) / 72);
         }
         CHECK_MESSAGE(error <= run->bar, "%s after layer %u: %g", run->test->name, layer, error);
-        worst = fmax(worst, error);
+        worst = test_worst(worst, error);
     }
     printf(", worst layer %.1e", worst);
     dvk_buffer_destroy(context, &buffer);

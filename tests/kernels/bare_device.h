@@ -14,7 +14,8 @@ typedef struct test_device {
     char driver[512]; /* name and version as the driver tells them */
     VkDevice device;
     VkQueue queue;
-    uint32_t memory_type; /* host-visible and coherent */
+    uint32_t memory_type; /* host-visible, and coherent where there is such a type */
+    bool coherent;
     VkCommandPool command_pool;
     VkDescriptorPool descriptor_pool;
     VkFence fence;
@@ -42,7 +43,7 @@ void test_buffer_destroy(test_device *device, test_buffer *buffer);
 
 /* The constants that do not belong to the variant; what a kernel does not know is ignored. */
 typedef struct test_constants {
-    uint32_t activation, residual, head_dim;
+    uint32_t activation, residual, head_dim, patch_size;
 } test_constants;
 
 typedef struct test_pipeline {

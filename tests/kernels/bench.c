@@ -9,6 +9,9 @@
 #define MLP 1536u
 #define HEADS 6u
 #define HEAD_DIM 64u
+#define SIDE 224u
+#define PATCH 8u
+#define DEPTH 192u
 
 /* A run lasts as long as it must to see past the clock and the submission; the median of an odd number of them. */
 #define RUNS 9
@@ -43,35 +46,45 @@ static void bench_matmul(test_device *device, const dvk_variant *variant) {
         uint32_t columns, depth, plane_columns;
         dvk_activation activation;
         dvk_residual residual;
+        uint32_t patch_size;
     } shapes[] = {
-        {"query, key, value 785x1152x384", 3 * WIDTH, WIDTH, WIDTH, DVK_ACTIVATION_NONE, DVK_RESIDUAL_NONE},
-        {"attention output 785x384x384", WIDTH, WIDTH, WIDTH, DVK_ACTIVATION_NONE, DVK_RESIDUAL_IN_PLACE},
-        {"mlp up 785x1536x384", MLP, WIDTH, MLP, DVK_ACTIVATION_GELU, DVK_RESIDUAL_NONE},
-        {"mlp down 785x384x1536", WIDTH, MLP, WIDTH, DVK_ACTIVATION_NONE, DVK_RESIDUAL_IN_PLACE},
+        {"embeddings 785x384x192", WIDTH, DEPTH, WIDTH, DVK_ACTIVATION_NONE, DVK_RESIDUAL_TABLE, 0},
+        {"the same from pixels", WIDTH, DEPTH, WIDTH, DVK_ACTIVATION_NONE, DVK_RESIDUAL_TABLE, PATCH},
+        {"query, key, value 785x1152x384", 3 * WIDTH, WIDTH, WIDTH, DVK_ACTIVATION_NONE, DVK_RESIDUAL_NONE, 0},
+        {"attention output 785x384x384", WIDTH, WIDTH, WIDTH, DVK_ACTIVATION_NONE, DVK_RESIDUAL_IN_PLACE, 0},
+        {"mlp up 785x1536x384", MLP, WIDTH, MLP, DVK_ACTIVATION_GELU, DVK_RESIDUAL_NONE, 0},
+        {"mlp down 785x384x1536", WIDTH, MLP, WIDTH, DVK_ACTIVATION_NONE, DVK_RESIDUAL_IN_PLACE, 0},
     };
     for (size_t i = 0; i < sizeof(shapes) / sizeof(shapes[0]); i++) {
+        if (shapes[i].patch_size && !variant->reads_pixels)
+            continue;
         dvk_push_matmul push = {.rows = TOKENS,
                                 .columns = shapes[i].columns,
                                 .depth = shapes[i].depth,
-                                .a_stride = shapes[i].depth,
+                                .a_stride = shapes[i].patch_size ? SIDE : shapes[i].depth,
                                 .w_stride = shapes[i].columns,
                                 .out_stride = shapes[i].plane_columns,
                                 .plane_columns = shapes[i].plane_columns,
                                 .plane_stride = TOKENS * shapes[i].plane_columns,
-                                .table_rows = 1};
+                                .table_rows = TOKENS,
+                                .prefix = 1,
+                                .grid_width = SIDE / PATCH,
+                                .a_plane = SIDE * SIDE};
         test_array a = random_array(device, (size_t)TOKENS * push.depth);
         test_array w = random_array(device, (size_t)(push.depth + 1) * push.w_stride);
         if (variant->weight == DVK_WEIGHT_FP16)
             for (size_t j = 0; j < w.count; j++)
                 ((uint16_t *)w.values)[j] = half_from(w.values[w.count - 1 - j / 2]);
-        test_array table = array_create(device, 4), out = random_array(device, (size_t)TOKENS * push.columns);
-        test_op op = {
-            .pipeline = pipeline_get(
-                device, variant, (test_constants){.activation = shapes[i].activation, .residual = shapes[i].residual}),
-            .arrays = {&a, &w, &table, &out},
-            .push = &push,
-            .push_size = sizeof(push),
-            .groups = op_groups(variant, &push, 1)};
+        test_array table = random_array(device, TOKENS * WIDTH),
+                   out = random_array(device, (size_t)TOKENS * push.columns);
+        test_op op = {.pipeline = pipeline_get(device, variant,
+                                               (test_constants){.activation = shapes[i].activation,
+                                                                .residual = shapes[i].residual,
+                                                                .patch_size = shapes[i].patch_size}),
+                      .arrays = {&a, &w, &table, &out},
+                      .push = &push,
+                      .push_size = sizeof(push),
+                      .groups = op_groups(variant, &push, 1)};
         bench_op(device, &op, 2.0 * push.rows * push.columns * push.depth, "GFLOP/s", shapes[i].what);
         array_destroy(device, &a);
         array_destroy(device, &w);
@@ -107,11 +120,11 @@ static void bench_rows(test_device *device, const dvk_variant *variant) {
     dvk_push_patchify patchify = {.rows = TOKENS,
                                   .tokens = TOKENS,
                                   .prefix = 1,
-                                  .grid_width = 28,
-                                  .width = 224,
-                                  .height = 224,
-                                  .patch_size = 8,
-                                  .depth = 192};
+                                  .grid_width = SIDE / PATCH,
+                                  .width = SIDE,
+                                  .height = SIDE,
+                                  .patch_size = PATCH,
+                                  .depth = DEPTH};
     test_array in = random_array(device, TOKENS * WIDTH), parameters = random_array(device, 2 * WIDTH),
                angles = random_array(device, TOKENS * HEAD_DIM), out = array_create(device, TOKENS * WIDTH);
     test_op op = {.pipeline = pipeline_get(device, variant, (test_constants){0}), .arrays = {&in, &out}};

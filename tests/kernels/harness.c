@@ -192,11 +192,14 @@ static void compare(const test_array *output, const double *expected, const doub
     CHECK_MESSAGE(relative <= rms, "%s, %s: relative L2 error %.3g, allowed %.3g", name, what, relative, rms);
 }
 
+size_t generated_cases;
+
 void op_check(test_device *device, const test_op *op, test_array *output, const double *expected,
               const double *tolerance, double rms, int repeats, uint64_t *random, const char *what) {
     const char *name = op->pipeline->variant->name;
     const size_t bytes = output->count * sizeof(float);
     float *before = allocate(bytes), *result = allocate(bytes);
+    generated_cases++;
     memcpy(before, output->values, bytes);
 
     op_run(device, op);

@@ -56,6 +56,9 @@ void op_run_split(test_device *device, const test_op *op, uint64_t *random);
 void op_check(test_device *device, const test_op *op, test_array *output, const double *expected,
               const double *tolerance, double rms, int repeats, uint64_t *random, const char *what);
 
+/* How many times op_check() was called: each time with a shape, strides and operands of its own. */
+extern size_t generated_cases;
+
 void *allocate(size_t bytes); /* ends the test when refused */
 
 #endif

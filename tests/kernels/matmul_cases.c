@@ -207,6 +207,79 @@ static void check_rows_alone(test_device *device, const dvk_variant *variant, ui
     case_destroy(device, &batch);
 }
 
+/* A grid of patches, or a row of them, or one, with fewer pixels beyond it than make another. */
+static dvk_push_patchify random_patches(uint64_t *random, uint32_t patch_size) {
+    dvk_push_patchify patches = {.patch_size = patch_size, .depth = 3 * patch_size * patch_size};
+    const uint32_t grid_height = random_between(random, 1, 6);
+    patches.prefix = (const uint32_t[]){0, 1, 5}[random_below(random, 3)];
+    patches.grid_width = random_between(random, 1, 7);
+    patches.width = patches.grid_width * patch_size + 4 * random_below(random, patch_size / 4);
+    patches.height = grid_height * patch_size + random_below(random, patch_size);
+    patches.tokens = patches.prefix + patches.grid_width * grid_height;
+    patches.rows = random_between(random, 1, 3) * patches.tokens;
+    return patches;
+}
+
+/* The product of patches that are read out of images gives the bits of the product of the patches written out, which
+ * is checked: with the rows of all images, and of a part that begins anywhere. Compiling is what takes long, so that
+ * each variant has two sizes, one of them by turns. */
+static void check_patches(test_device *device, const dvk_variant *variant) {
+    static const uint32_t patch_sizes[] = {16, 12, 32, 4};
+    static unsigned turn;
+    const uint32_t other = patch_sizes[turn++ % 4];
+    uint64_t random = 9;
+    for (int i = 0; i < 10; i++) {
+        const dvk_push_patchify patches = random_patches(&random, i < 5 ? 8 : other);
+        matmul_case test = {.push = {.rows = patches.rows,
+                                     .columns = 4 * random_between(&random, 1, variant->tile_columns / 4 + 1),
+                                     .depth = patches.depth,
+                                     .a_stride = patches.depth,
+                                     .table_rows = patches.tokens},
+                            .residual = DVK_RESIDUAL_TABLE};
+        if (i % 2) {
+            test.push.first_row = random_below(&random, patches.rows);
+            test.push.rows = random_between(&random, 1, patches.rows - test.push.first_row);
+        }
+        test.push.w_stride = (test.push.columns + 63) / 64 * 64;
+        test.push.out_stride = test.push.plane_columns = test.push.columns;
+        case_create(device, variant, &test, &random);
+
+        test_array images =
+            array_create(device, (size_t)patches.rows / patches.tokens * 3 * patches.height * patches.width);
+        for (size_t j = 0; j < images.count; j++)
+            images.values[j] = random_value(&random);
+        double *pixels = array_to_double(&images),
+               *rows = allocate((size_t)patches.rows * patches.depth * sizeof(*rows));
+        reference_patchify(&patches, pixels, rows);
+        for (size_t j = 0; j < test.a.count; j++)
+            test.a.values[j] = (float)rows[(size_t)test.push.first_row * patches.depth + j];
+        case_check(device, &test, 0, &random);
+
+        matmul_case direct = test;
+        direct.push.a_stride = patches.width;
+        direct.push.a_plane = patches.width * patches.height;
+        direct.push.prefix = patches.prefix;
+        direct.push.grid_width = patches.grid_width;
+        direct.out = array_create(device, test.out.count);
+        direct.op.arrays[0] = &images;
+        direct.op.arrays[3] = &direct.out;
+        direct.op.push = &direct.push;
+        direct.op.pipeline = pipeline_get(
+            device, variant, (test_constants){.residual = DVK_RESIDUAL_TABLE, .patch_size = patches.patch_size});
+        op_run_split(device, &direct.op, &random);
+        CHECK_MESSAGE(
+            memcmp(test.out.values, direct.out.values, test.out.count * sizeof(float)) == 0,
+            "%s: other bits where patches of %u are read from %ux%u pixels, %u tokens before them, rows %u + %u",
+            variant->name, patches.patch_size, patches.width, patches.height, patches.prefix, direct.push.first_row,
+            direct.push.rows);
+        array_destroy(device, &direct.out);
+        array_destroy(device, &images);
+        case_destroy(device, &test);
+        free(pixels);
+        free(rows);
+    }
+}
+
 /* The activations by themselves: one weight is 1 and the others 0, so that what goes in is exact. GELU is x/2 times
  * 1 + erf or 1 + tanh, each to 2e-7 (math.glsl), and three roundings; tanh is to 2e-7 and one rounding. The argument of
  * the tanh in GELU_TANH is off by four roundings of itself, which its slope of at most 1 / cosh^2 turns into less than
@@ -241,7 +314,7 @@ static void check_activation(test_device *device, const dvk_variant *variant, dv
         double error = fabs((double)test.out.values[4 * (size_t)r] - reference_activation(activation, x));
         double tolerance =
             activation == DVK_ACTIVATION_TANH ? 2e-7 + UNIT_ROUNDOFF : fabs(x) * (1e-7 + 5.0 * UNIT_ROUNDOFF);
-        worst = fmax(worst, error / fmax(tolerance, 1e-30));
+        worst = test_worst(worst, error / fmax(tolerance, 1e-30));
     }
     CHECK_MESSAGE(worst <= 1.0, "%s: activation %d is off by %.2f times what it may be", variant->name, activation,
                   worst);
@@ -297,7 +370,7 @@ void check_matmul(test_device *device, const dvk_variant *variant) {
     };
     uint64_t random = 1;
     for (size_t e = 0; e < sizeof(epilogues) / sizeof(epilogues[0]); e++) {
-        for (int i = 0; i < 16; i++) {
+        for (int i = 0; i < 20; i++) {
             matmul_case test = {.push = random_shape(&random, variant, epilogues[e].residual),
                                 .activation = epilogues[e].activation,
                                 .residual = epilogues[e].residual};
@@ -312,4 +385,6 @@ void check_matmul(test_device *device, const dvk_variant *variant) {
     check_activation(device, variant, DVK_ACTIVATION_TANH);
     if (variant->half_products)
         check_rounding(device, variant);
+    if (variant->reads_pixels)
+        check_patches(device, variant);
 }

@@ -88,6 +88,30 @@ static void test_precision(void) {
     CHECK(dvk_variant_serves(&attention, DVK_KERNEL_ATTENTION, DVK_WEIGHT_FP32));
 }
 
+static const dvk_variant *choose(uint32_t shared_bytes, dvk_weight_type weight) {
+    const dvk_context context = {.limits = {.maxComputeWorkGroupInvocations = 512,
+                                            .maxComputeWorkGroupSize = {512, 1, 1},
+                                            .maxComputeSharedMemorySize = shared_bytes}};
+    const dvk_use use = {DVK_KERNEL_MATMUL, weight, {785, 1536, 384, 0}};
+    const dvk_variant *chosen = NULL, *candidates[32];
+    dvk_error error;
+    REQUIRE(dvk_variant_choose(&context, &use, &chosen, &error) == DVK_OK);
+    size_t count = dvk_variant_candidates(&context, &use, candidates, 32), large = 0;
+    REQUIRE(count > 1 && candidates[0] == chosen);
+    for (size_t i = 0; i < count; i++)
+        large += candidates[i]->large;
+    CHECK(large > 0 && large < count); /* none is left out: a measurement may prefer what spills */
+    return chosen;
+}
+
+/* What wants many registers is not the first choice where there are few. */
+static void test_small_device(void) {
+    for (int weight = DVK_WEIGHT_FP32; weight <= DVK_WEIGHT_INT8; weight++) {
+        CHECK(!choose(DVK_LARGE_SHARED_BYTES / 2, (dvk_weight_type)weight)->large);
+        CHECK(choose(DVK_LARGE_SHARED_BYTES, (dvk_weight_type)weight)->large);
+    }
+}
+
 /* Under the validation layer, which knows what a device may be created with. */
 static void test_real_device(void) {
     dvk_context *context = test_open_context(NULL);
@@ -114,6 +138,7 @@ int main(void) {
     test_admission();
     test_subgroup_sizes();
     test_precision();
+    test_small_device();
     test_real_device();
     return FINISH();
 }
