@@ -3,7 +3,8 @@
 
 POOL gets cutouts.npz and backgrounds.npz and sources.tsv, the list of what was used. Every image belongs to one of three
 splits by a hash of its name (a cut-out's without digits, so that the variants of one drawing stay together): train, val
-(choosing heads), test (the figures). What is in val or test is never trained on.
+(choosing), test (the figures). What is in val or test is never trained on, and is nothing that looks like it: names do not
+tell every variant (left_hand, right_hand), so a picture that correlates with one of an earlier split is left out.
 """
 import hashlib
 import pathlib
@@ -17,6 +18,7 @@ import admit
 
 SIDE = 160  # of a cut-out's longer side
 SHORT = 288  # of a background's shorter side
+ALIKE = 0.9  # correlation of 16 x 16 pixels; above it are variants of one drawing, and rarely two of a simple shape
 Image.MAX_IMAGE_PIXELS = None
 
 
@@ -48,9 +50,27 @@ def useful(image: Image.Image) -> Image.Image | None:
     return premultiplied.convert("RGBA")
 
 
+def outline(image: Image.Image) -> numpy.ndarray:
+    """16 x 16 pixels of it on grey, in a square, with mean 0 and length 1."""
+    side = max(image.size)
+    square = Image.new("RGBA", (side, side), (128, 128, 128, 255))
+    square.paste(image, ((side - image.width) // 2, (side - image.height) // 2), image.convert("RGBA"))
+    values = numpy.asarray(square.convert("RGB").resize((16, 16), Image.Resampling.BOX), numpy.float32)
+    values = values - values.mean()
+    return values / max(1e-6, float(numpy.linalg.norm(values)))
+
+
+def unlike_earlier(outlines: list[numpy.ndarray], splits: list[int]) -> numpy.ndarray:
+    """Indexes of the pictures that resemble none of an earlier split, either way round."""
+    values, order = numpy.stack(outlines), numpy.array(splits)
+    flat = values.reshape(len(values), -1)
+    alike = numpy.maximum(flat @ flat.T, flat @ values[:, :, ::-1].reshape(len(values), -1).T)
+    return numpy.flatnonzero(((alike > ALIKE) & (order[None] < order[:, None])).sum(1) == 0)
+
+
 def make(images: pathlib.Path, pool: pathlib.Path) -> None:
     pool.mkdir(parents=True, exist_ok=True)
-    rows, arrays, seen = [], [], set()
+    rows, arrays, seen, outlines = [], [], set(), []
     pixels, sizes, names, splits, labels = [], [], [], [], []
     categories = sorted({e["category"] for e in admit.cutouts(images) if e["category"]})
     for entry in admit.cutouts(images):
@@ -71,11 +91,16 @@ def make(images: pathlib.Path, pool: pathlib.Path) -> None:
         names.append(entry["name"])
         splits.append(split_of(kind_of(entry["name"])))
         labels.append(categories.index(entry["category"]) if entry["category"] else -1)
+        outlines.append(outline(image))
         rows.append((entry, splits[-1]))
-    numpy.savez(pool / "cutouts.npz", pixels=numpy.stack(pixels), sizes=numpy.array(sizes), names=numpy.array(names),
-                splits=numpy.array(splits), labels=numpy.array(labels), categories=numpy.array(categories))
-    print(len(pixels), "cut-outs", {c: labels.count(i) for i, c in enumerate(categories)})
-    splits, flat = [], []
+    kept = unlike_earlier(outlines, splits)
+    labels = numpy.array(labels)[kept]
+    numpy.savez(pool / "cutouts.npz", pixels=numpy.stack(pixels)[kept], sizes=numpy.array(sizes)[kept],
+                names=numpy.array(names)[kept], splits=numpy.array(splits)[kept], labels=labels,
+                categories=numpy.array(categories))
+    rows = [rows[i] for i in kept]
+    print(len(kept), "of", len(pixels), "cut-outs", {c: int((labels == i).sum()) for i, c in enumerate(categories)})
+    splits, found, outlines = [], [], []
     for entry in admit.backgrounds(images):
         image = Image.open(entry["path"]).convert("RGB")
         scale = SHORT / min(image.size)
@@ -83,13 +108,14 @@ def make(images: pathlib.Path, pool: pathlib.Path) -> None:
                              reducing_gap=2.0)
         arrays.append(numpy.asarray(image)[:, : 2 * SHORT])
         splits.append(split_of(entry["name"]))
-        rows.append((entry, splits[-1]))
-    for array in arrays:
-        flat.append(array.reshape(-1))
-    numpy.savez(pool / "backgrounds.npz", pixels=numpy.concatenate(flat), splits=numpy.array(splits),
-                names=numpy.array([entry["name"] for entry in admit.backgrounds(images)]),
-                shapes=numpy.array([array.shape[:2] for array in arrays]))
-    print(len(arrays), "backgrounds")
+        outlines.append(outline(image))
+        found.append((entry, splits[-1]))
+    kept = unlike_earlier(outlines, splits)
+    numpy.savez(pool / "backgrounds.npz", pixels=numpy.concatenate([arrays[i].reshape(-1) for i in kept]),
+                splits=numpy.array(splits)[kept], names=numpy.array([found[i][0]["name"] for i in kept]),
+                shapes=numpy.array([arrays[i].shape[:2] for i in kept]))
+    rows += [found[i] for i in kept]
+    print(len(kept), "of", len(arrays), "backgrounds")
     with open(pool / "sources.tsv", "w", encoding="utf-8") as file:
         file.write("package\tfile\tlicence\tby\tsplit\n")
         for entry, split in rows:
