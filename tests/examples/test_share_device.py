@@ -13,19 +13,14 @@ import subprocess
 import sys
 import tempfile
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+import checks
+from checks import check
+
 FRAMES = 20
 ONE_FRAME_US = 10_000_000
 # One of them takes several frames for a pass, whatever the device and whatever else runs on it.
 BUDGETS_US = (400_000, 160_000, 64_000, 25_000, 10_000, 4000, 1600, 640, 250, 100, 40)
-
-failures = 0
-
-
-def check(condition, message):
-    global failures
-    if not condition:
-        failures += 1
-        print(f"failed: {message}")
 
 
 def run(command, **options):
@@ -99,7 +94,7 @@ def main():
             if not slices or min(slices) > 1:
                 break
         check(slices and min(slices) > 1, f"{budget_us} us a frame: passes of {slices} slices")
-    sys.exit(failures != 0)
+    sys.exit(checks.failures != 0)
 
 
 if __name__ == "__main__":

@@ -11,17 +11,12 @@ import subprocess
 import sys
 import tempfile
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+import checks
+from checks import check
+
 WIDTH, HEIGHT, PICTURES = 224, 160, 6
 GRAPH_BOTTOM = 70  # the graph of the frames' times lies above
-
-failures = 0
-
-
-def check(condition, message):
-    global failures
-    if not condition:
-        failures += 1
-        print(f"failed: {message}")
 
 
 def picture(number):
@@ -80,7 +75,7 @@ def main():
     for channel in range(3):
         values = found["colours"][channel::3]
         check(max(values) - min(values) > 60, f"colours: channel {channel} from {min(values)} to {max(values)}")
-    sys.exit(failures != 0)
+    sys.exit(checks.failures != 0)
 
 
 if __name__ == "__main__":

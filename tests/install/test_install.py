@@ -14,14 +14,9 @@ import subprocess
 import sys
 import tempfile
 
-failures = 0
-
-
-def check(condition, message):
-    global failures
-    if not condition:
-        failures += 1
-        print(f"failed: {message}")
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+import checks
+from checks import check
 
 
 def output_of(command, **options):
@@ -129,8 +124,8 @@ def main():
             flags = ["-l:libdino-vk.a" if flag == "-ldino-vk" else flag for flag in flags]
             results.append(build_and_run(arguments, root, flags, "embed-static", library_dir))
         check(all(result == results[0] for result in results), "the shared and the static library give other numbers")
-        print(f"{len(installed)} files installed, {len(results)} programs built, {failures} failures")
-    return failures != 0
+        print(f"{len(installed)} files installed, {len(results)} programs built, {checks.failures} failures")
+    return checks.failures != 0
 
 
 if __name__ == "__main__":

@@ -5,17 +5,12 @@ import re
 import sys
 import textwrap
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+import checks
+from checks import check
+
 ROOT = pathlib.Path(sys.argv[1])
 DOCUMENTS = [ROOT / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md")] + sorted((ROOT / "docs").glob("*.md"))
-failures = 0
-
-
-def check(condition, message):
-    global failures
-    if not condition:
-        failures += 1
-        print(f"failed: {message}")
-
 
 readme = (ROOT / "README.md").read_text(encoding="utf-8")
 blocks = re.findall(r"^```c\n(.*?)^```", readme, re.MULTILINE | re.DOTALL)
@@ -40,5 +35,5 @@ for document in DOCUMENTS:
         links += 1
         check((ROOT / target.rstrip(".")).exists(), f"{document.name} names {target}, which does not exist")
 check(links > 10, f"only {links} links found")
-print(f"{links} links and paths, {failures} failures")
-sys.exit(failures != 0)
+print(f"{links} links and paths, {checks.failures} failures")
+sys.exit(checks.failures != 0)
