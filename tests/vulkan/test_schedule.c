@@ -5,6 +5,7 @@
 #include "cost_store.h"
 #include "device.h"
 #include "random.h"
+#include "read_all.h"
 #include "session.h"
 #include "synth.h"
 
@@ -74,19 +75,10 @@ static void test_arithmetic(void) {
     }
 }
 
-static size_t read_all(const dvk_session *session, float *values) {
+static size_t read_batch(const dvk_session *session, float *values) {
     size_t used = 0;
     for (uint32_t image = 0; image < BATCH; image++)
-        for (int output = 0; output < DVK_OUTPUT_COUNT; output++) {
-            uint32_t shape[2] = {1, 1};
-            uint32_t rank = dvk_session_shape(session, (dvk_output)output, shape);
-            if (!rank)
-                continue;
-            size_t count = rank == 2 ? (size_t)shape[0] * shape[1] : shape[0];
-            REQUIRE(used + count <= CAPACITY);
-            CHECK(dvk_session_read(session, (dvk_output)output, image, values + used, count, NULL) == DVK_OK);
-            used += count;
-        }
+        used += read_all(session, image, values + used, CAPACITY - used);
     return used;
 }
 
@@ -98,7 +90,7 @@ static void test_cuts(dvk_session *session) {
     static float whole[CAPACITY], again[CAPACITY];
     const dvk_plan *plan = &session->plan;
     CHECK(dvk_session_run(session, pixels[0], BATCH, NULL) == DVK_OK);
-    size_t count = read_all(session, whole);
+    size_t count = read_batch(session, whole);
     uint32_t most = 0;
     for (int round = 0; round < 30; round++) {
         for (uint32_t i = 0; i < plan->op_count; i++)
@@ -108,7 +100,7 @@ static void test_cuts(dvk_session *session) {
         most = session->slots[0].pass.count > most ? session->slots[0].pass.count : most;
         CHECK(dvk_session_run(session, pixels[1], BATCH, NULL) == DVK_OK);
         CHECK(dvk_session_run(session, pixels[0], BATCH, NULL) == DVK_OK);
-        read_all(session, again);
+        read_batch(session, again);
         CHECK_MESSAGE(memcmp(whole, again, count * sizeof(float)) == 0, "round %d: %u submissions", round,
                       session->slots[0].pass.count);
     }
@@ -177,7 +169,7 @@ static void test_profile(dvk_session *session) {
     session->budget_ns = UINT64_MAX;
     REQUIRE(dvk_pass_record(session, NULL) == DVK_OK);
     CHECK(dvk_session_run(session, pixels[0], BATCH, NULL) == DVK_OK);
-    size_t count = read_all(session, before);
+    size_t count = read_batch(session, before);
     uint32_t bits = context->timestamp_bits;
     if (!bits)
         printf("the device has no timestamps: by the host's clock alone\n");
@@ -196,13 +188,13 @@ static void test_profile(dvk_session *session) {
             sum += (double)ops[i].ns;
         }
         CHECK_MESSAGE(sum > 0 && sum <= wall_ns, "ops take %g ns of %g", sum, wall_ns);
-        read_all(session, after);
+        read_batch(session, after);
         CHECK(memcmp(before, after, count * sizeof(float)) == 0);
         session->budget_ns = round < 2 ? (uint64_t)(sum / 3) : UINT64_MAX;
         REQUIRE(dvk_pass_record(session, NULL) == DVK_OK);
         CHECK(round < 2 ? session->slots[0].pass.count >= 3 : session->slots[0].pass.count == 1);
         CHECK(dvk_session_run(session, pixels[0], BATCH, NULL) == DVK_OK);
-        read_all(session, after);
+        read_batch(session, after);
         CHECK(memcmp(before, after, count * sizeof(float)) == 0);
     }
     context->timestamp_bits = bits;

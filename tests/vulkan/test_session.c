@@ -1,6 +1,7 @@
 /* Sessions on a device: determinism, batches, splits, limits, misuse, and that the validation layer would speak up. */
 #include "commands.h"
 #include "device.h"
+#include "read_all.h"
 #include "session.h"
 #include "synth.h"
 #include "upload.h"
@@ -45,22 +46,6 @@ static dvk_session *open_session(dvk_model *model, dvk_session_params params) {
         printf("dvk_session_create: %s\n", error.message);
     REQUIRE(result == DVK_OK);
     return session;
-}
-
-/* All outputs of one image, one after the other. */
-static size_t read_all(const dvk_session *session, uint32_t index, float *values, size_t capacity) {
-    size_t used = 0;
-    for (int output = 0; output < DVK_OUTPUT_COUNT; output++) {
-        uint32_t shape[2] = {1, 1};
-        uint32_t rank = dvk_session_shape(session, (dvk_output)output, shape);
-        if (!rank)
-            continue;
-        size_t count = rank == 2 ? (size_t)shape[0] * shape[1] : shape[0];
-        REQUIRE(used + count <= capacity);
-        CHECK(dvk_session_read(session, (dvk_output)output, index, values + used, count, NULL) == DVK_OK);
-        used += count;
-    }
-    return used;
 }
 
 enum { CAPACITY = 8192 };
