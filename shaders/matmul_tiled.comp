@@ -40,6 +40,8 @@ shared FACTOR tile_w[BUFFERS * SLICE_W];
 
 #define ITEMS_A DIVIDE_UP(TILE_ROWS *DEPTH4, LOCAL_SIZE)
 #define ITEMS_W DIVIDE_UP(SLICE_W, LOCAL_SIZE)
+#define STEP_A (LOCAL_SIZE / DEPTH4)
+#define STEP_W (LOCAL_SIZE / W_STRIDE)
 
 void main() {
     uint group = linear_group();
@@ -56,14 +58,16 @@ void main() {
     uint lane_column = lane() % grid_columns;
     uint lane_row = lane() / grid_columns;
 
-    // Rows and columns beyond the end repeat the last one: their products are never stored.
+    // All that a lane brings of a slice is of one column, its rows a step apart, as the slice's width divides the
+    // workgroup. No compiler finds that by itself, and each address of its own is a register. Rows and columns beyond
+    // the end repeat the last one: their products are never stored.
+    uint own_k4 = lane() % DEPTH4;
+    uint own_row = lane() / DEPTH4;
+    uint own_k = lane() / W_STRIDE;
+    uint column_w = min(first_weight4 + lane() % W_STRIDE, stride_w4 - 1);
     uint row_a[ITEMS_A];
-    uint column_w[ITEMS_W];
     [[unroll]] for (uint i = 0; i < ITEMS_A; i++) {
-        row_a[i] = input_row(min(first_row + (lane() + i * LOCAL_SIZE) / DEPTH4, push.rows - 1));
-    }
-    [[unroll]] for (uint i = 0; i < ITEMS_W; i++) {
-        column_w[i] = min(first_weight4 + (lane() + i * LOCAL_SIZE) % W_STRIDE, stride_w4 - 1);
+        row_a[i] = input_row(min(first_row + own_row + i * STEP_A, push.rows - 1));
     }
 
     vec4 next_a[ITEMS_A];
@@ -71,20 +75,20 @@ void main() {
 // Steps beyond the depth repeat the first one and become zero in both factors, as nothing else vanishes for certain.
 #define FETCH(first_k)                                                                                                 \
     [[unroll]] for (uint i = 0; i < ITEMS_A; i++) {                                                                    \
-        uint k = (first_k) + (lane() + i * LOCAL_SIZE) % DEPTH4 * 4;                                                   \
+        uint k = (first_k) + own_k4 * 4;                                                                               \
         vec4 value = input_at(row_a[i], k < push.depth ? k : 0);                                                       \
         next_a[i] = k < push.depth ? value : vec4(0.0);                                                                \
     }                                                                                                                  \
     [[unroll]] for (uint i = 0; i < ITEMS_W; i++) {                                                                    \
-        uint k = (first_k) + (lane() + i * LOCAL_SIZE) / W_STRIDE;                                                     \
-        vec4 value = weight((k < push.depth ? k * stride_w4 : 0) + column_w[i]);                                       \
+        uint k = (first_k) + own_k + i * STEP_W;                                                                       \
+        vec4 value = weight((k < push.depth ? k * stride_w4 : 0) + column_w);                                          \
         next_w[i] = k < push.depth ? value : vec4(0.0);                                                                \
     }
 #define KEEP(buffer_a, buffer_w)                                                                                       \
     [[unroll]] for (uint i = 0; i < ITEMS_A; i++) {                                                                    \
-        uint item = lane() + i * LOCAL_SIZE;                                                                           \
-        if (item < TILE_ROWS * DEPTH4)                                                                                 \
-            tile_a[(buffer_a) + item / DEPTH4 * A_STRIDE + item % DEPTH4] = FACTOR(next_a[i]);                         \
+        uint row = own_row + i * STEP_A;                                                                               \
+        if (row < TILE_ROWS)                                                                                           \
+            tile_a[(buffer_a) + row * A_STRIDE + own_k4] = FACTOR(next_a[i]);                                          \
     }                                                                                                                  \
     [[unroll]] for (uint i = 0; i < ITEMS_W; i++) {                                                                    \
         uint item = lane() + i * LOCAL_SIZE;                                                                           \

@@ -14,6 +14,7 @@ STATISTICS = {
     "nvidia": ("Number of GPRs", "Max warps/SM", "Static cycle count", ("Spills to memory",)),
     "qualcomm": ("Registers used", "Max Waves Per Core", "Instruction Count", ("STP Count",)),
     "apple": ("GPRs", "Threads", "ALU", ("Spills",)),
+    "intel": ("Max live registers", "Max dispatch width", "Cycles", ("Spills",)),
 }
 GENERATIONS = {"120": "Maxwell", "132": "Pascal", "134": "Pascal", "162": "Turing", "170": "Ampere", "172": "Ampere",
                "190": "Ada", "192": "Ada", "1b0": "Blackwell"}
