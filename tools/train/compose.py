@@ -12,6 +12,9 @@ PATCH = 8
 # an object has about as many pixels in all of them.
 AREAS = {64: (0.12, 0.80), 96: (0.06, 0.60), 128: (0.04, 0.45), 224: (0.03, 0.35)}
 BILINEAR = Image.Resampling.BILINEAR
+# sRGB's primaries to XYZ over the white point D65, transposed (IEC 61966-2-1).
+LINEAR_TO_XYZ = (numpy.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
+                 / numpy.array([[0.9505], [1.0], [1.0888]])).T.astype(numpy.float32)
 
 
 class Pool:
@@ -124,15 +127,36 @@ def vary(cut: Image.Image, pool: Pool, backgrounds: numpy.ndarray, rng: numpy.ra
     return cut
 
 
-def describe(cut: Image.Image) -> numpy.ndarray:
-    """What a cut-out looks like, whatever it is put on: its colours and outline on an 8 x 8 grid, and histograms of
-    oriented gradients, 8 directions in 4 x 4 cells. It is centred in a square, so size and place do not matter."""
-    side = max(cut.size)
-    square = Image.new("RGBa", (side, side))
-    square.paste(cut.convert("RGBa"), ((side - cut.width) // 2, (side - cut.height) // 2))
-    small = numpy.asarray(square.resize((32, 32), BILINEAR, reducing_gap=2.0), numpy.float32) / 255
-    colours = small.reshape(8, 4, 8, 4, 4).mean((1, 3))
-    gray = small[..., :3].mean(2) + 0.5 * small[..., 3]
+def soft_bins(values: numpy.ndarray, centres: numpy.ndarray, width: float) -> numpy.ndarray:
+    """[N] -> [N, bins], every row's sum is 1."""
+    near = numpy.exp(-(((values[:, None] - centres) / width) ** 2))
+    return near / near.sum(1, keepdims=True)
+
+
+def colours(rgb: numpy.ndarray, alpha: numpy.ndarray) -> numpy.ndarray:
+    """Square roots of a histogram of 6 x 7 x 7 cells of CIE Lab: which colours, not where. rgb in [0, 1]."""
+    linear = numpy.where(rgb > 0.04045, ((rgb + 0.055) / 1.055) ** 2.4, rgb / 12.92)
+    xyz = linear @ LINEAR_TO_XYZ
+    f = numpy.cbrt(numpy.maximum(xyz, 0.008856))
+    light, red, yellow = 116 * f[:, 1] - 16, 500 * (f[:, 0] - f[:, 1]), 200 * (f[:, 1] - f[:, 2])
+    edge = numpy.linspace(-60, 60, 7, dtype=numpy.float32)
+    planes = soft_bins(red, edge, 14)[:, :, None] * soft_bins(yellow, edge, 14)[:, None]
+    lights = soft_bins(light, numpy.arange(0, 101, 20, dtype=numpy.float32), 12)
+    cells = (lights * alpha[:, None]).T @ planes.reshape(-1, 49)
+    return numpy.sqrt(cells.reshape(-1) / max(1e-6, alpha.sum()))
+
+
+def texture(gray: numpy.ndarray, alpha: numpy.ndarray) -> numpy.ndarray:
+    """Square roots of a histogram of gradients in 8 directions and 8 strengths: how rough, not where."""
+    dy, dx = numpy.gradient(gray)
+    turn = (numpy.arctan2(dy, dx) % numpy.pi * (8 / numpy.pi)).astype(int) % 8
+    strength = numpy.clip(numpy.log2(numpy.hypot(dx, dy) + 1e-3) + 8, 0, 7).astype(int)
+    cells = numpy.bincount((turn * 8 + strength).reshape(-1), alpha.reshape(-1), 64)
+    return numpy.sqrt(cells / max(1e-6, alpha.sum()))
+
+
+def outlines(gray: numpy.ndarray) -> numpy.ndarray:
+    """Histograms of oriented gradients of a 32 x 32 image, 8 directions in 4 x 4 cells: what edges, and where."""
     dy, dx = numpy.zeros_like(gray), numpy.zeros_like(gray)
     dy[1:-1], dx[:, 1:-1] = gray[2:] - gray[:-2], gray[:, 2:] - gray[:, :-2]
     strength, turn = numpy.hypot(dx, dy), numpy.arctan2(dy, dx) % numpy.pi * (8 / numpy.pi)
@@ -142,22 +166,66 @@ def describe(cut: Image.Image) -> numpy.ndarray:
     numpy.put_along_axis(bins, lower[..., None], (strength * (1 - upper_part))[..., None], 2)
     numpy.put_along_axis(bins, (lower[..., None] + 1) % 8, (strength * upper_part)[..., None], 2)
     cells = bins.reshape(4, 8, 4, 8, 8).mean((1, 3))
-    cells /= numpy.sqrt((cells ** 2).sum(2, keepdims=True)) + 0.02
-    return numpy.concatenate([colours.reshape(-1), 0.5 * cells.reshape(-1)]).astype(numpy.float32)
+    return (cells / (numpy.sqrt((cells ** 2).sum(2, keepdims=True)) + 0.02)).reshape(-1)
 
 
-def description_basis(pool: Pool, count: int) -> tuple[numpy.ndarray, numpy.ndarray]:
-    """Mean and whitened principal components [values, count] of the training cut-outs' descriptions."""
-    values = numpy.stack([describe(pool.cutout(i)) for i in pool.of_split(0)[0]]).astype(numpy.float64)
+def describe(cut: Image.Image) -> list[numpy.ndarray]:
+    """What a cut-out looks like, whatever it is put on and wherever: colours, texture, edges, proportions."""
+    side = max(cut.size)
+    square = Image.new("RGBa", (side, side))
+    square.paste(cut.convert("RGBa"), ((side - cut.width) // 2, (side - cut.height) // 2))
+    small = square.resize((32, 32), BILINEAR, reducing_gap=2.0)
+    plain = numpy.asarray(small.convert("RGBA"), numpy.float32) / 255
+    alpha = plain[..., 3]
+    over = numpy.asarray(small, numpy.float32)[..., :3].mean(2) / 255 + 0.5 * alpha
+    fine = numpy.asarray(square.resize((64, 64), BILINEAR, reducing_gap=2.0).convert("RGBA"), numpy.float32) / 255
+    seen = alpha.reshape(-1) > 0.02
+    return [colours(plain[..., :3].reshape(-1, 3)[seen], alpha.reshape(-1)[seen]),
+            numpy.concatenate([texture(plain[..., :3].mean(2), alpha), texture(fine[..., :3].mean(2), fine[..., 3])]),
+            outlines(over), numpy.array([cut.width / side, cut.height / side, alpha.mean()])]
+
+
+class Description:
+    """A linear map of a cut-out's description to `width` numbers of rank `count`, such that neighbours by their angle look
+    alike: of each part the principal components, the weak ones strengthened, the parts weighted; then of all together."""
+
+    WEIGHTS = (1.0, 0.7, 1.0, 0.3)  # colours, texture, edges, proportions
+
+    def __init__(self, pool: Pool, count: int, width: int) -> None:
+        parts = [describe(pool.cutout(i)) for i in pool.of_split(0)[0]]
+        self.maps = []
+        mixed = []
+        for part, weight in enumerate(self.WEIGHTS):
+            values = numpy.stack([p[part] for p in parts]).astype(numpy.float64)
+            mean, basis = components(values, 64)
+            made = (values - mean) @ basis
+            basis *= weight / numpy.sqrt((made ** 2).sum(1).mean())
+            self.maps.append((mean, basis))
+            mixed.append((values - mean) @ basis)
+        _, last = components(numpy.concatenate(mixed, 1), count)
+        turn, _ = numpy.linalg.qr(numpy.random.default_rng(0).standard_normal((width, count)))
+        self.last = last @ turn.T  # any turn: a layer norm takes the mean of the numbers off, and none shall suffer
+
+    def __call__(self, cut: Image.Image) -> numpy.ndarray:
+        mixed = numpy.concatenate([(values - mean) @ basis for values, (mean, basis) in zip(describe(cut), self.maps)])
+        made = mixed @ self.last
+        return (made / max(1e-6, float(numpy.linalg.norm(made)))).astype(numpy.float32)
+
+
+def components(values: numpy.ndarray, count: int) -> tuple[numpy.ndarray, numpy.ndarray]:
+    """Mean and at most `count` principal components [values, count], their standard deviations raised to 0.7."""
     mean = values.mean(0)
     strengths, vectors = numpy.linalg.eigh(numpy.cov((values - mean).T))
+    count = min(count, int((strengths > 1e-8).sum()))
     strengths, vectors = strengths[::-1][:count], vectors[:, ::-1][:, :count]
     vectors = vectors * numpy.sign(vectors[numpy.abs(vectors).argmax(0), numpy.arange(count)])
-    return mean.astype(numpy.float32), (vectors / numpy.sqrt(strengths)).astype(numpy.float32)
+    return mean, vectors * strengths ** -0.15
 
 
-def training_image(pool: Pool, seed: int, index: int, size: int, views: int = 1) -> list[tuple]:
-    """(pixels, how much of each patch is object, cut-out, description) of `views` images of the same cut-out."""
+def training_image(pool: Pool, description: Description, seed: int, index: int, size: int, plain: float,
+                   views: int = 1) -> list[tuple]:
+    """(pixels, how much of each patch is object, cut-out, description) of `views` images of the same cut-out, which is
+    not varied, but for a flip, in the part `plain` of them."""
     rng = numpy.random.default_rng((seed, index))
     cuts, backs = pool.of_split(0)
     chosen = int(rng.choice(cuts))
@@ -169,19 +237,23 @@ def training_image(pool: Pool, seed: int, index: int, size: int, views: int = 1)
         if rng.random() < 0.12:
             other = vary(pool.cutout(int(rng.choice(cuts))), pool, backs, rng)
             place(back, mask, other, float(rng.uniform(0.03, 0.1)), rng, False)
-        cut = vary(pool.cutout(chosen), pool, backs, rng)
+        cut = pool.cutout(chosen)
+        if rng.random() >= plain:
+            cut = vary(cut, pool, backs, rng)
+        elif rng.random() < 0.5:
+            cut = cut.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
         place(back, mask, cut, float(numpy.exp(rng.uniform(*numpy.log(AREAS[size])))), rng, False)
         if rng.random() < 0.1:
             back = back.filter(ImageFilter.GaussianBlur(float(rng.uniform(0.3, 1.2)) * size / 64))
         pixels = numpy.asarray(back).astype(numpy.float32)
-        pixels = (pixels - 127) * rng.uniform(0.6, 1.2) + 127 + rng.uniform(-30, 30)
+        pixels = (pixels - 127) * rng.uniform(0.75, 1.15) + 127 + rng.uniform(-20, 20)
         if rng.random() < 0.06:
             pixels[:] = pixels.mean(2, keepdims=True)
         if rng.random() < 0.15:
             pixels += rng.normal(0, rng.uniform(1, 12), pixels.shape)
         grid = size // PATCH
         share = numpy.asarray(mask, numpy.float32).reshape(grid, PATCH, grid, PATCH).mean((1, 3)) / 255
-        made.append((pixels.clip(0, 255).astype(numpy.uint8), share.reshape(-1), chosen, describe(cut)))
+        made.append((pixels.clip(0, 255).astype(numpy.uint8), share.reshape(-1), chosen, description(cut)))
     return made
 
 

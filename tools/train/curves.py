@@ -7,10 +7,11 @@ from PIL import Image, ImageDraw
 
 WIDTH, HEIGHT, LEFT, GAP = 420, 170, 56, 24
 PANELS = (("loss", ("loss",)), ("attention: divergence from the mask", ("attention",)),
-          ("entropy of the attention (nats)", ("entropy",)), ("categories of CLS: cross-entropy", ("category",)),
-          ("patches: cross-entropy of category, of ground", ("dense", "ground")),
-          ("CLS: squared error of the description", ("describe",)),
-          ("validation: Jaccard of the best head, k-NN", ("jaccard", "knn")))
+          ("entropy of the attention (nats)", ("entropy",)),
+          ("category: cross-entropy, CLS and patches", ("category", "dense")),
+          ("description: 1 - cosine, CLS and patches", ("describe", "dense describe")),
+          ("patches: figure or ground, cross-entropy", ("ground",)), ("patches: own looks, squared error", ("local",)),
+          ("validation at 96 px: Jaccard of the best head, k-NN", ("jaccard", "knn")))
 COLOURS = ((48, 92, 160), (190, 90, 30))
 
 

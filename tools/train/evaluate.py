@@ -57,12 +57,15 @@ def masks_set(pool: compose.Pool, split: int, count: int, size: int) -> tuple[nu
     return numpy.stack([m[0] for m in made]), numpy.stack([m[1] for m in made])
 
 
-def labelled_set(pool: compose.Pool, split: int, size: int, most: int | None = None) -> tuple[numpy.ndarray, ...]:
-    """One image of every labelled cut-out of the split: pixels, labels, indexes."""
+def labelled_set(pool: compose.Pool, split: int, size: int, most: int | None = None,
+                 each: int = 1) -> tuple[numpy.ndarray, ...]:
+    """`each` images of every labelled cut-out of the split, one after the other: pixels, labels, indexes."""
     which = numpy.flatnonzero((pool.splits == split) & (pool.labels >= 0))
     if most is not None:
         which = which[numpy.random.default_rng(SEED).permutation(len(which))[:most]]
-    made = [compose.evaluation_image(pool, split, SEED + 1, i, size, which, area=(0.1, 0.3)) for i in range(len(which))]
+    made = [compose.evaluation_image(pool, split, SEED + 1, i, size, which, area=(0.1, 0.3))
+            for i in range(len(which) * each)]
+    which = numpy.tile(which, each)
     return numpy.stack([m[0] for m in made]), pool.labels[which], which
 
 

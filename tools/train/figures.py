@@ -19,7 +19,7 @@ import model
 
 SIZE = 224
 VALIDATION, TEST = 60, 200  # images with masks
-GALLERY = 500
+QUERIES_EACH = 4  # images of each held-out cut-out, over different grounds
 COMMITTED = 12
 
 
@@ -36,17 +36,19 @@ def untrained(usual: bool) -> model.Vit:
     return net
 
 
-def sampling(hits: numpy.ndarray, others: numpy.ndarray) -> dict:
-    """How far chance in the choice of queries may have moved the accuracy: Wilson's interval, and bootstrap's of the
-    quotient to another network's accuracy at the same queries."""
-    n, share, z = len(hits), hits.mean(), 1.96
-    middle, half = share + z * z / (2 * n), z * ((share * (1 - share) + z * z / (4 * n)) / n) ** 0.5
-    draws = numpy.random.default_rng(evaluate.SEED).integers(0, n, (10000, n))
-    ratio = hits[draws].sum(1) / numpy.maximum(1, others[draws].sum(1))
+def sampling(hits: numpy.ndarray, others: dict[str, numpy.ndarray]) -> dict:
+    """How far chance in the choice of cut-outs may have moved the accuracy, and its quotient to others' at the same images:
+    bootstrap over the cut-outs, each with all of its images."""
     rounded = lambda values: [round(float(v), 3) for v in values]
-    return {"knn_95": rounded(((middle - half) / (1 + z * z / n), (middle + half) / (1 + z * z / n))),
-            "knn_to_untrained": round(float(hits.sum() / others.sum()), 3),
-            "knn_to_untrained_95": rounded(numpy.quantile(ratio, (0.025, 0.975)))}
+    each = lambda values: values.reshape(QUERIES_EACH, -1).mean(0)
+    ours = each(hits)
+    draws = numpy.random.default_rng(evaluate.SEED).integers(0, len(ours), (10000, len(ours)))
+    out = {"knn_95": rounded(numpy.quantile(ours[draws].mean(1), (0.025, 0.975)))}
+    for name, other in others.items():
+        ratio = ours[draws].mean(1) / numpy.maximum(1e-6, each(other)[draws].mean(1))
+        out[f"knn_to_{name}"] = round(float(hits.mean() / other.mean()), 3)
+        out[f"knn_to_{name}_95"] = rounded(numpy.quantile(ratio, (0.025, 0.975)))
+    return out
 
 
 def of_network(net: model.Vit, sets: dict, processes: int) -> tuple[dict, dict]:
@@ -106,8 +108,8 @@ def main() -> None:
     torch.set_num_threads(1)
     pool = compose.Pool(args.pool)
     sets = {"val": evaluate.masks_set(pool, 1, VALIDATION, SIZE), "test": evaluate.masks_set(pool, 2, TEST, SIZE),
-            "gallery": evaluate.labelled_set(pool, 0, SIZE, GALLERY),
-            "queries": evaluate.labelled_set(pool, 2, SIZE)}
+            "gallery": evaluate.labelled_set(pool, 0, SIZE),
+            "queries": evaluate.labelled_set(pool, 2, SIZE, each=QUERIES_EACH)}
     baseline = args.pool / "untrained.json"  # it takes minutes, and depends on the pool alone
     if not baseline.exists():
         both = {}
@@ -119,19 +121,19 @@ def main() -> None:
         return
     net = export.load(args.directory)
     figures, details = of_network(net, sets, args.processes)
-    raw = evaluate.neighbours(evaluate.thumbnails(sets["gallery"][0]), sets["gallery"][1],
-                              evaluate.thumbnails(sets["queries"][0]))
     truth = sets["queries"][1]
+    raw = truth == evaluate.neighbours(evaluate.thumbnails(sets["gallery"][0]), sets["gallery"][1],
+                                       evaluate.thumbnails(sets["queries"][0]))
     bases = json.loads(baseline.read_text(encoding="ascii"))
     base_hits = {name: numpy.array(numbers.pop("hits")) for name, numbers in bases.items()}
-    tougher = max(base_hits, key=lambda name: base_hits[name].sum())
-    figures.update(sampling(details["hits"], base_hits[tougher]))
+    figures.update(sampling(details["hits"], {**base_hits, "raw_pixels": raw}))
     result = {
         "size": SIZE, "trained": figures, **bases,
-        "knn_raw_pixels": round(float((raw == truth).mean()), 4),
+        "knn_raw_pixels": round(float(raw.mean()), 4),
         "knn_largest_category": round(float(numpy.bincount(truth).max() / len(truth)), 4),
-        "categories": len(pool.categories), "images": {"val": VALIDATION, "test": TEST, "gallery": len(sets["gallery"][1]),
-                                                       "queries": len(truth)},
+        "categories": len(pool.categories),
+        "images": {"val": VALIDATION, "test": TEST, "gallery": len(sets["gallery"][1]), "queries": len(truth)},
+        "queries_of_each_cutout": QUERIES_EACH,
         "object_area": [round(float(sets["test"][1].mean((1, 2)).min()), 3),
                         round(float(sets["test"][1].mean((1, 2)).max()), 3)],
     }

@@ -81,8 +81,10 @@ class Vit(nn.Module):
         return torch.cat([self.cls_position, grid.flatten(2).transpose(1, 2)], 1)
 
     def forward(self, images: torch.Tensor, masked: torch.Tensor | None = None,
-                mask_token: torch.Tensor | None = None) -> tuple[torch.Tensor, torch.Tensor]:
-        """Normalised images to the tokens behind the last norm, and the last layer's attention row of the CLS token."""
+                mask_token: torch.Tensor | None = None,
+                behind: list[torch.Tensor] | None = None) -> tuple[torch.Tensor, torch.Tensor]:
+        """Normalised images to the tokens behind the last norm, and the last layer's attention row of the CLS token.
+        `behind` is given the tokens behind every block."""
         n, _, h, w = images.shape
         gh, gw = h // PATCH, w // PATCH
         x = images.view(n, 3, gh, PATCH, gw, PATCH).permute(0, 2, 4, 1, 3, 5).reshape(n, gh * gw, 3 * PATCH * PATCH)
@@ -93,4 +95,6 @@ class Vit(nn.Module):
         attention = x
         for block in self.blocks:
             x, attention = block(x)
+            if behind is not None:
+                behind.append(x)
         return self.norm(x), attention

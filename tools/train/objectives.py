@@ -1,7 +1,7 @@
 """What is optimised. `Composition`: supervised by the composition itself. `SelfDistillation`: DINO, with iBOT's term."""
 import copy
+import math
 
-import numpy
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -9,33 +9,50 @@ from torch import nn
 import model
 
 OBJECT_MASS = 0.75  # of the attention that belongs on the object; the rest keeps the context in view
+LOOKS = 3 * 7 + 8
+
+
+def local_looks(images: torch.Tensor) -> torch.Tensor:
+    """[N, patches, LOOKS]: of each patch how its pixels are spread over seven steps of light, of red to green and of blue to
+    yellow, and its gradients over eight directions."""
+    with torch.no_grad():
+        rgb = images * model.STD + model.MEAN
+        light, red, yellow = rgb.mean(1), rgb[:, 0] - rgb[:, 1], (rgb[:, 0] + rgb[:, 1]) / 2 - rgb[:, 2]
+        maps = []
+        for plane, low, high in ((light, 0.0, 1.0), (red, -0.5, 0.5), (yellow, -0.5, 0.5)):
+            centres = torch.linspace(low, high, 7).view(1, 7, 1, 1)
+            near = (-(((plane[:, None] - centres) * 7 / (high - low)) ** 2)).exp()
+            maps.append(near / near.sum(1, keepdim=True).clamp_min(1e-6))
+        dy = F.pad(light[:, 2:] - light[:, :-2], (0, 0, 1, 1))
+        dx = F.pad(light[:, :, 2:] - light[:, :, :-2], (1, 1, 0, 0))
+        turn = 2 * torch.atan2(dy, dx)
+        angles = torch.arange(8).view(1, 8, 1, 1) * (math.pi / 4)
+        maps.append((turn[:, None] - angles).cos().clamp_min(0) ** 2 * torch.hypot(dx, dy)[:, None] * 4)
+        return 3 * F.avg_pool2d(torch.cat(maps, 1), model.PATCH).flatten(2).transpose(1, 2)
 
 
 class Composition(nn.Module):
-    """The CLS token's last attention is drawn to the object (all heads); the CLS vector describes the cut-out (compose.py's
-    describe()), names its category and tells it from all others; patches know figure from ground, and the category."""
+    """The CLS token's last attention is drawn to the object (all heads); the CLS vector is the cut-out's description
+    (compose.py's Description, by its direction) and tells its category; patches know figure from ground, and of the figure
+    both; behind the second block they still know what they look like themselves, which is what all else is made of."""
 
     views = 1
 
-    def __init__(self, basis: tuple[numpy.ndarray, numpy.ndarray], cutouts: int, categories: int, describe: float,
-                 power: float, exemplar: float, category: float, dense: float) -> None:
+    def __init__(self, categories: int, describe: float, category: float, dense: float) -> None:
         super().__init__()
         self.net = model.Vit()
-        self.mean, self.basis = torch.from_numpy(basis[0]), torch.from_numpy(basis[1])
-        # The components have the variance 1; `power` gives back some of what they had, as the last ones are hardest to see.
-        strength = self.basis.norm(dim=0) ** -2
-        self.importance = strength ** power / (strength ** power).mean()
-        self.weights = {"describe": describe, "exemplar": exemplar, "category": category, "ground": dense, "dense": dense}
-        self.exemplars = nn.Parameter(torch.randn(cutouts, model.WIDTH) * 0.1)
-        self.describe = nn.Linear(model.WIDTH, self.basis.shape[1])
+        self.weights = {"describe": describe, "category": category, "ground": dense, "dense": dense,
+                        "dense describe": describe}
+        self.local = nn.Linear(model.WIDTH, LOOKS)
         self.category = nn.Linear(model.WIDTH, categories)
-        self.dense = nn.Linear(model.WIDTH, 1 + categories)
+        self.dense = nn.Linear(model.WIDTH, 1 + categories + model.WIDTH)
 
     def forward(self, views: list[torch.Tensor], shares: list[torch.Tensor],
-                descriptions: list[torch.Tensor], cutouts: torch.Tensor, labels: torch.Tensor,
+                descriptions: list[torch.Tensor], labels: torch.Tensor,
                 progress: float) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         share = shares[0]
-        tokens, attention = self.net(views[0])
+        behind: list[torch.Tensor] = []
+        tokens, attention = self.net(views[0], behind=behind)
         tokens, attention = tokens.float(), attention.float()[:, :, 1:].log_softmax(-1)
         rest = 1 - share
         target = OBJECT_MASS * share / share.sum(1, keepdim=True).clamp_min(1e-6) \
@@ -45,20 +62,20 @@ class Composition(nn.Module):
         apart = (target * (target.clamp_min(1e-9).log())).sum(1)[:, None] - (target[:, None] * attention).sum(-1)
         parts = {"attention": (apart.mean(1) * seen).sum() / seen.sum().clamp_min(1),
                  "entropy": -(attention.exp() * attention).sum(-1).mean()}
-        wanted = (descriptions[0] - self.mean) @ self.basis
-        parts["describe"] = (self.importance * (self.describe(tokens[:, 0]).float() - wanted) ** 2).mean()
-        cls = F.normalize(tokens[:, 0], dim=-1)
-        logits = 16 * cls @ F.normalize(self.exemplars, dim=-1).T
-        parts["exemplar"] = F.cross_entropy(logits, cutouts, label_smoothing=0.1)
+        parts["describe"] = 1 - F.cosine_similarity(tokens[:, 0], descriptions[0], dim=-1).mean()
         named = labels >= 0
-        parts["category"] = F.cross_entropy(self.category(tokens[:, 0])[named], labels[named], label_smoothing=0.1)
-        ground, figure = self.dense(tokens[:, 1:]).split([1, self.dense.out_features - 1], -1)
+        naming = F.cross_entropy(self.category(tokens[:, 0]), labels.clamp_min(0), label_smoothing=0.1, reduction="none")
+        parts["category"] = (naming * named).sum() / named.sum().clamp_min(1)
+        ground, figure, looks = self.dense(tokens[:, 1:]).float().split([1, self.category.out_features, model.WIDTH], -1)
+        unlike = 1 - F.cosine_similarity(looks, descriptions[0][:, None], dim=-1)
+        parts["dense describe"] = (share * unlike).sum() / share.sum().clamp_min(1)
         edge = ground[..., 0] - figure.logsumexp(-1)  # the logarithm of the odds that a patch is ground
         parts["ground"] = (share * F.softplus(edge) + rest * F.softplus(-edge)).mean()
         known = figure.log_softmax(-1).gather(-1, labels.clamp_min(0)[:, None, None].expand(-1, share.shape[1], 1))[..., 0]
         weight = share * named[:, None]
         parts["dense"] = -(weight * known).sum() / weight.sum().clamp_min(1)
-        loss = parts["attention"] + sum(w * parts[name] for name, w in self.weights.items() if w)
+        parts["local"] = ((self.local(behind[1][:, 1:]).float() - local_looks(views[0])) ** 2).mean()
+        loss = parts["attention"] + parts["local"] + sum(w * parts[name] for name, w in self.weights.items() if w)
         return loss, {name: part.detach() for name, part in parts.items()}
 
     def after_step(self, progress: float) -> None:
@@ -93,9 +110,9 @@ class SelfDistillation(nn.Module):
         self.temperatures, self.masked = (student, teacher), masked
 
     def forward(self, views: list[torch.Tensor], shares: list[torch.Tensor],
-                descriptions: list[torch.Tensor], cutouts: torch.Tensor, labels: torch.Tensor,
+                descriptions: list[torch.Tensor], labels: torch.Tensor,
                 progress: float) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-        both, n = torch.cat(views), len(cutouts)
+        both, n = torch.cat(views), len(labels)
         with torch.no_grad():
             tokens, _ = self.teacher[0](both)
             raw = self.teacher[1](tokens[:, 0]).float(), self.teacher[2](tokens[:, 1:]).float()

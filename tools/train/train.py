@@ -32,10 +32,10 @@ DECAY_SIZES = ((64, 32, 0.2), (128, 8, 0.4), (224, 4, 0.4))
 class Steps(Dataset):
     """Item `step` is this process's part of the step's batch."""
 
-    def __init__(self, pool: compose.Pool, seed: int, first: int, count: int, views: int, decaying: bool,
-                 part: tuple[int, int]) -> None:
-        self.pool, self.seed, self.first, self.count, self.part = pool, seed, first, count, part
-        self.views, self.sizes = views, DECAY_SIZES if decaying else SIZES
+    def __init__(self, pool: compose.Pool, description: compose.Description, seed: int, first: int, count: int, views: int,
+                 decaying: bool, part: tuple[int, int], plain: float) -> None:
+        self.pool, self.description, self.seed, self.first, self.count, self.part = pool, description, seed, first, count, part
+        self.views, self.sizes, self.plain = views, DECAY_SIZES if decaying else SIZES, plain
 
     def __len__(self) -> int:
         return self.count
@@ -47,7 +47,8 @@ class Steps(Dataset):
             draw -= share
             if draw < 0:
                 break
-        made = [compose.training_image(self.pool, self.seed, step * 64 + i, size, self.views)
+        made = [compose.training_image(self.pool, self.description, self.seed, step * 64 + i, size, self.plain,
+                                        self.views)
                 for i in range(self.part[0], batch // self.views, self.part[1])]
         pixels = [torch.from_numpy(numpy.stack([m[v][0] for m in made])) for v in range(self.views)]
         shares = [torch.from_numpy(numpy.stack([m[v][1] for m in made])) for v in range(self.views)]
@@ -65,8 +66,8 @@ def look(net: model.Vit, pool: compose.Pool, sets: dict, size: int) -> tuple[flo
     """Jaccard of the best head, and k-NN, on the validation split: small sets, to follow the run."""
     if not sets:
         sets["masks"] = evaluate.masks_set(pool, 1, 48, size)
-        sets["gallery"] = evaluate.labelled_set(pool, 0, size, 300)
-        sets["queries"] = evaluate.labelled_set(pool, 1, size)
+        sets["gallery"] = evaluate.labelled_set(pool, 0, size, 600)
+        sets["queries"] = evaluate.labelled_set(pool, 1, size, each=3)
     images, masks = sets["masks"]
     best = evaluate.jaccard(evaluate.kept(evaluate.run(net, images, 16)[1]), masks).mean(0).max()
     gallery, labels, _ = sets["gallery"]
@@ -103,14 +104,12 @@ class Together:
         return told
 
 
-def work(rank: int, args: argparse.Namespace, pool: compose.Pool, task: torch.nn.Module, together: Together) -> None:
+def work(rank: int, args: argparse.Namespace, pool: compose.Pool, description: compose.Description, task: torch.nn.Module,
+         together: Together) -> None:
     torch.set_num_threads(1)
     if rank > 0:
         os.setsid()  # Linux shares a busy machine's time by session
-    train, _ = pool.of_split(0)
-    number = numpy.full(len(pool.splits), -1)
-    number[train] = numpy.arange(len(train))
-    number, labels = torch.from_numpy(number), torch.from_numpy(pool.labels)
+    labels = torch.from_numpy(pool.labels)
     trained = [p for p in task.parameters() if p.requires_grad]
     optimiser = torch.optim.AdamW(
         [{"params": [p for p in trained if p.dim() > 1], "weight_decay": 0.05},
@@ -143,7 +142,8 @@ def work(rank: int, args: argparse.Namespace, pool: compose.Pool, task: torch.nn
             decay_from = step
         end = decay_from + args.decay if decay_from is not None else args.steps
         end = end if args.stop is None else min(end, args.stop)
-        steps = Steps(pool, args.seed, step, end - step, task.views, decay_from is not None, (rank, args.processes))
+        steps = Steps(pool, description, args.seed, step, end - step, task.views, decay_from is not None,
+                      (rank, args.processes), args.plain)
         begun = time.monotonic()
         for step, views, shares, texts, cutouts in DataLoader(steps, batch_size=None, num_workers=1, prefetch_factor=4):
             torch.manual_seed(hash((args.seed, step, rank)))
@@ -151,8 +151,8 @@ def work(rank: int, args: argparse.Namespace, pool: compose.Pool, task: torch.nn
             for group in optimiser.param_groups:
                 group["lr"] = rate(step, args, decay_from)
             with cast():
-                loss, parts = task([model.normalise(v) for v in views], shares, texts, number[cutouts],
-                                   labels[cutouts], progress)
+                loss, parts = task([model.normalise(v) for v in views], shares, texts, labels[cutouts],
+                                   progress)
             optimiser.zero_grad(set_to_none=True)
             loss.backward()
             decay_asked = together.average(rank, trained, decay_from is None and (args.out / "decay").exists())
@@ -189,9 +189,8 @@ def main() -> None:
     parser.add_argument("--pool", type=pathlib.Path, required=True)
     parser.add_argument("--out", type=pathlib.Path, required=True)
     parser.add_argument("--objective", choices=("composition", "dino"), default="composition")
-    parser.add_argument("--describe", type=float, default=2.0, help="weight of describing the cut-out")
-    parser.add_argument("--power", type=float, default=0.5, help="0: all components of a description count the same")
-    parser.add_argument("--exemplar", type=float, default=0.05, help="weight of telling the cut-outs apart")
+    parser.add_argument("--describe", type=float, default=4.0, help="weight of describing the cut-out")
+    parser.add_argument("--plain", type=float, default=0.5, help="part of the images whose cut-out is not varied")
     parser.add_argument("--category", type=float, default=1.0, help="weight of the CLS token's category")
     parser.add_argument("--dense", type=float, default=1.0, help="weight of the patches' figure, ground and category")
     parser.add_argument("--prototypes", type=int, default=256)
@@ -212,18 +211,18 @@ def main() -> None:
     torch.manual_seed(args.seed)
     args.out.mkdir(parents=True, exist_ok=True)
     pool = compose.Pool(args.pool)
+    description = compose.Description(pool, 96, model.WIDTH)
     if args.objective == "composition":
-        task = objectives.Composition(compose.description_basis(pool, 64), int((pool.splits == 0).sum()),
-                                      len(pool.categories), args.describe, args.power, args.exemplar, args.category,
-                                      args.dense)
+        task = objectives.Composition(len(pool.categories), args.describe, args.category, args.dense)
     else:
         task = objectives.SelfDistillation(args.prototypes)
     together = Together(args.processes, sum(p.numel() for p in task.parameters() if p.requires_grad))
     context = torch.multiprocessing.get_context("fork")
-    others = [context.Process(target=work, args=(rank, args, pool, task, together)) for rank in range(1, args.processes)]
+    others = [context.Process(target=work, args=(rank, args, pool, description, task, together))
+              for rank in range(1, args.processes)]
     for other in others:
         other.start()
-    work(0, args, pool, task, together)
+    work(0, args, pool, description, task, together)
     for other in others:
         other.join()
 
