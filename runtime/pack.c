@@ -6,6 +6,15 @@
 /* So many zero columns that a 64-wide tile never reads beyond a row's end. */
 enum { COLUMN_PADDING = 64 };
 
+enum {
+    LINE_BYTES = 64,
+    /* A block's height by the bytes of a weight. Constants, for which compilers make better code of the turning. */
+    FP32_ROWS = DVK_PACK_FLOATS / (LINE_BYTES / 4),
+    FP16_ROWS = DVK_PACK_FLOATS / (LINE_BYTES / 2),
+    INT8_ROWS = DVK_PACK_FLOATS / LINE_BYTES,
+    COLUMNS_AHEAD = 4
+};
+
 uint32_t dvk_matrix_depth(const dvk_matrix *matrix) {
     return (matrix->parts[0]->inputs + 3) / 4 * 4;
 }
@@ -14,9 +23,19 @@ uint32_t dvk_matrix_stride(const dvk_matrix *matrix) {
     return (matrix->parts[0]->outputs * matrix->count + COLUMN_PADDING - 1) / COLUMN_PADDING * COLUMN_PADDING;
 }
 
+static uint32_t weight_bytes(const dvk_matrix *matrix) {
+    static const uint32_t bytes[] = {[DVK_WEIGHT_FP32] = 4, [DVK_WEIGHT_FP16] = 2, [DVK_WEIGHT_INT8] = 1};
+    return bytes[matrix->type];
+}
+
+uint32_t dvk_matrix_block_rows(const dvk_matrix *matrix) {
+    static const uint32_t rows[] = {
+        [DVK_WEIGHT_FP32] = FP32_ROWS, [DVK_WEIGHT_FP16] = FP16_ROWS, [DVK_WEIGHT_INT8] = INT8_ROWS};
+    return rows[matrix->type];
+}
+
 size_t dvk_matrix_row_bytes(const dvk_matrix *matrix) {
-    static const size_t bytes[] = {[DVK_WEIGHT_FP32] = 4, [DVK_WEIGHT_FP16] = 2, [DVK_WEIGHT_INT8] = 1};
-    return dvk_matrix_stride(matrix) * bytes[matrix->type];
+    return (size_t)dvk_matrix_stride(matrix) * weight_bytes(matrix);
 }
 
 size_t dvk_matrix_bias_bytes(const dvk_matrix *matrix) {
@@ -58,8 +77,8 @@ void dvk_pack_scales(const dvk_matrix *matrix, float *scratch, float *scales) {
         for (uint32_t output = 0; output < outputs; output++) {
             const uint64_t first = (linear->first_output + (uint64_t)output) * row_length + linear->first_input;
             float largest = 0;
-            for (uint32_t row = 0; row < inputs; row += DVK_PACK_ROWS) {
-                uint32_t rows = inputs - row < DVK_PACK_ROWS ? inputs - row : DVK_PACK_ROWS;
+            for (uint32_t row = 0; row < inputs; row += DVK_PACK_FLOATS) {
+                uint32_t rows = inputs - row < DVK_PACK_FLOATS ? inputs - row : DVK_PACK_FLOATS;
                 dvk_tensor_to_float(linear->weight, first + row, rows, scratch);
                 for (uint32_t i = 0; i < rows; i++) /* a NaN is passed over here and refused later */
                     largest = fabsf(scratch[i]) > largest ? fabsf(scratch[i]) : largest;
@@ -100,7 +119,19 @@ static dvk_result refuse_one_of(const dvk_matrix *matrix, const dvk_tensor *tens
     return DVK_OK;
 }
 
-/* Elements first_row .. first_row + rows - 1 of `columns` outputs, scaled, as [columns][DVK_PACK_ROWS]. */
+/* Asks for elements that are read soon: processors fetch ahead by themselves only within a page. */
+static void prefetch(const dvk_tensor *tensor, uint64_t first, uint32_t count) {
+#ifdef __GNUC__
+    const size_t element = tensor->dtype == DVK_DTYPE_F32 ? 4 : 2;
+    const uint8_t *bytes = (const uint8_t *)tensor->data + first * element;
+    for (size_t at = 0; at < count * element; at += LINE_BYTES)
+        __builtin_prefetch(bytes + at);
+#else
+    (void)tensor, (void)first, (void)count;
+#endif
+}
+
+/* Elements first_row .. first_row + rows - 1 of `columns` outputs, scaled, as [columns][dvk_matrix_block_rows()]. */
 static dvk_result read_columns(const dvk_matrix *matrix, uint32_t part, uint32_t first_output, uint32_t columns,
                                uint32_t first_row, uint32_t rows, float *scratch, dvk_error *error) {
     const dvk_linear *linear = matrix->parts[part];
@@ -113,33 +144,36 @@ static dvk_result read_columns(const dvk_matrix *matrix, uint32_t part, uint32_t
         const float scale = scale_of(linear, matrix->factors[part], output);
         if (!isfinite(scale))
             return dvk_refuse_value(matrix->file, linear->scale, output, scale, error);
-        dvk_tensor_to_float(linear->weight, first, rows, scratch + (size_t)i * DVK_PACK_ROWS);
-        if (!scale_values(scratch + (size_t)i * DVK_PACK_ROWS, rows, scale, limit))
+        float *values = scratch + (size_t)i * dvk_matrix_block_rows(matrix);
+        if (output + COLUMNS_AHEAD < linear->outputs)
+            prefetch(linear->weight, first + COLUMNS_AHEAD * row_length, rows);
+        dvk_tensor_to_float(linear->weight, first, rows, values);
+        if (!scale_values(values, rows, scale, limit))
             return refuse_one_of(matrix, linear->weight, first, rows, scale, limit, error);
     }
     return DVK_OK;
 }
 
-/* One row of [columns][DVK_PACK_ROWS] as `columns` weights. */
+/* One row of [columns][dvk_matrix_block_rows()] as `columns` weights. */
 static void write_row(dvk_weight_type type, const float *scratch, uint32_t columns, const float *scales,
                       uint8_t *packed) {
-    for (uint32_t i = 0; i < columns; i++) {
-        const float value = scratch[(size_t)i * DVK_PACK_ROWS];
-        if (type == DVK_WEIGHT_FP16)
-            ((uint16_t *)packed)[i] = dvk_float_to_half(value);
-        else if (type == DVK_WEIGHT_INT8)
-            ((int8_t *)packed)[i] = quantise(value, scales[i]);
-        else
-            ((float *)packed)[i] = value;
-    }
+    if (type == DVK_WEIGHT_FP16)
+        for (uint32_t i = 0; i < columns; i++)
+            ((uint16_t *)packed)[i] = dvk_float_to_half(scratch[(size_t)i * FP16_ROWS]);
+    else if (type == DVK_WEIGHT_INT8)
+        for (uint32_t i = 0; i < columns; i++)
+            ((int8_t *)packed)[i] = quantise(scratch[(size_t)i * INT8_ROWS], scales[i]);
+    else
+        for (uint32_t i = 0; i < columns; i++)
+            ((float *)packed)[i] = scratch[(size_t)i * FP32_ROWS];
 }
 
 dvk_result dvk_pack_rows(const dvk_matrix *matrix, uint32_t first_row, uint32_t rows, float *scratch,
                          const float *scales, void *packed, dvk_error *error) {
-    const size_t row_bytes = dvk_matrix_row_bytes(matrix), weight_bytes = row_bytes / dvk_matrix_stride(matrix);
+    const size_t row_bytes = dvk_matrix_row_bytes(matrix), bytes = weight_bytes(matrix);
     const uint32_t inputs = matrix->parts[0]->inputs, outputs = matrix->parts[0]->outputs;
-    const uint32_t line = (uint32_t)(DVK_PACK_COLUMNS / weight_bytes); /* 64 bytes */
-    const size_t used = weight_bytes * outputs * matrix->count;
+    const uint32_t line = LINE_BYTES / weight_bytes(matrix);
+    const size_t used = bytes * outputs * matrix->count;
     uint32_t present = first_row < inputs ? inputs - first_row : 0;
     if (present > rows)
         present = rows;
@@ -152,7 +186,7 @@ dvk_result dvk_pack_rows(const dvk_matrix *matrix, uint32_t first_row, uint32_t 
                 return status;
             for (uint32_t row = 0; row < present; row++)
                 write_row(matrix->type, scratch + row, columns, scales + column,
-                          (uint8_t *)packed + row * row_bytes + column * weight_bytes);
+                          (uint8_t *)packed + row * row_bytes + column * bytes);
         }
     for (uint32_t row = 0; row < present; row++)
         memset((uint8_t *)packed + row * row_bytes + used, 0, row_bytes - used);

@@ -5,9 +5,10 @@
 #include "checkpoint.h"
 #include "variants.h"
 
-/* Matrices are turned in blocks that fit the nearest cache, up to so many of the result's rows and columns, and their
- * rows are written a cache line (or what a write-combining buffer holds) at a time. */
-enum { DVK_PACK_ROWS = 64, DVK_PACK_COLUMNS = 64, DVK_MATRIX_PARTS = 3 };
+/* Matrices are turned in blocks of so many floats, 24 KB, which fit the nearest cache. A block is as wide as a cache
+ * line of the result (or what a write-combining buffer holds), and so high that what it reads of a row of the file is a
+ * long piece: of pieces of 256 bytes each one waits for memory. */
+enum { DVK_PACK_FLOATS = 6144, DVK_MATRIX_PARTS = 3 };
 
 /* One or several dense layers of equal shape side by side, as query, key and value are. LayerScale and the factors are
  * multiplied into weights and biases. */
@@ -25,12 +26,13 @@ uint32_t dvk_matrix_stride(const dvk_matrix *matrix); /* columns rounded up to 6
 size_t dvk_matrix_row_bytes(const dvk_matrix *matrix);
 size_t dvk_matrix_bias_bytes(const dvk_matrix *matrix);
 uint64_t dvk_matrix_bytes(const dvk_matrix *matrix);
+uint32_t dvk_matrix_block_rows(const dvk_matrix *matrix); /* 384 of fp32, 192 of fp16, 96 of int8 */
 
 /* int8 alone: for each column the scale that makes its largest magnitude 127; 0 for a column of zeros. */
 void dvk_pack_scales(const dvk_matrix *matrix, float *scratch, float *scales);
 
-/* Rows first_row .. first_row + rows - 1 (at most DVK_PACK_ROWS, all below depth) into `packed`. `scratch` holds
- * DVK_PACK_ROWS * DVK_PACK_COLUMNS floats; `scales` is read for int8 only. Refuses what is not finite, or is beyond
+/* Rows first_row .. first_row + rows - 1 (at most dvk_matrix_block_rows(), all below depth) into `packed`. `scratch`
+ * holds DVK_PACK_FLOATS; `scales` is read for int8 only. Refuses what is not finite, or is beyond
  * fp16 where that is the type. */
 dvk_result dvk_pack_rows(const dvk_matrix *matrix, uint32_t first_row, uint32_t rows, float *scratch,
                          const float *scales, void *packed, dvk_error *error);

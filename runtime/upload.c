@@ -1,6 +1,7 @@
 #include "upload.h"
 
 #include "commands.h"
+#include "touch.h"
 
 #include <string.h>
 
@@ -43,6 +44,7 @@ dvk_result dvk_upload_room(dvk_uploader *uploader, VkDeviceSize size, const dvk_
                            void **room, dvk_error *error) {
     if (target->mapped) {
         *room = (uint8_t *)target->mapped + offset;
+        dvk_touch(*room, (size_t)size);
         return DVK_OK;
     }
     dvk_result status = DVK_OK;

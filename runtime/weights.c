@@ -18,11 +18,11 @@ typedef struct builder {
     uint32_t block_count, block_capacity;
     bool filling;
     dvk_uploader *uploader; /* NULL when there is no device: check only */
-    void *packed;           /* room for DVK_PACK_ROWS rows of the widest matrix, or its bias, or two norm vectors */
+    void *packed;           /* room for one block's rows of the widest matrix, or its bias, or two norm vectors */
     size_t packed_bytes;
     float *scales; /* int8: one for each column of the widest matrix */
     size_t scales_bytes;
-    float scratch[DVK_PACK_ROWS * DVK_PACK_COLUMNS];
+    float scratch[DVK_PACK_FLOATS];
 } builder;
 
 static dvk_result place(builder *build, VkDeviceSize size, uint32_t stride, dvk_slice *slice, dvk_error *error) {
@@ -59,10 +59,10 @@ static dvk_result add_matrix(builder *build, dvk_matrix *matrix, dvk_slice *slic
         matrix->file = build->checkpoint->name;
     matrix->type = build->weights->type;
     size_t row_bytes = dvk_matrix_row_bytes(matrix);
-    uint32_t depth = dvk_matrix_depth(matrix);
+    const uint32_t depth = dvk_matrix_depth(matrix), height = dvk_matrix_block_rows(matrix);
     if (!build->filling) {
-        if (build->packed_bytes < row_bytes * DVK_PACK_ROWS)
-            build->packed_bytes = row_bytes * DVK_PACK_ROWS;
+        if (build->packed_bytes < row_bytes * height)
+            build->packed_bytes = row_bytes * height;
         if (build->scales_bytes < dvk_matrix_bias_bytes(matrix))
             build->scales_bytes = dvk_matrix_bias_bytes(matrix);
         return place(build, dvk_matrix_bytes(matrix), dvk_matrix_stride(matrix), slice, error);
@@ -71,8 +71,8 @@ static dvk_result add_matrix(builder *build, dvk_matrix *matrix, dvk_slice *slic
         dvk_pack_scales(matrix, build->scratch, build->scales);
     dvk_result status = DVK_OK;
     VkDeviceSize offset = 0;
-    for (uint32_t row = 0; row < depth && status == DVK_OK; row += DVK_PACK_ROWS) {
-        uint32_t rows = depth - row < DVK_PACK_ROWS ? depth - row : DVK_PACK_ROWS;
+    for (uint32_t row = 0; row < depth && status == DVK_OK; row += height) {
+        uint32_t rows = depth - row < height ? depth - row : height;
         const size_t bytes = rows * row_bytes;
         const bool direct = build->uploader && bytes <= DVK_STAGING_BYTES;
         void *packed = build->packed;
