@@ -738,6 +738,15 @@ def pca_colours(rows):
     return list(zip(*channels))
 
 
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def heed_signals():
+    """What the tests were started by may ignore some (nohup, a shell's `&`), and that is inherited."""
+    for number in ENDING:
+        signal.signal(number, signal.SIG_DFL)
+
+
 class Ends(Case):
     """How the command ends when somebody ends it."""
 
@@ -749,14 +758,14 @@ class Ends(Case):
     def begin(self):
         """A run with so many images that it is surely still at work when its first line can be read."""
         arguments = ["--json", "-o", "out.npy", "--attention", "a.png", "--size", "160"] + [self.image] * 400
-        process = self.start(*arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        process = self.start(*arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=heed_signals)
         line = process.stdout.readline()
         self.assertEqual(json.loads(line)["index"], 0)
         self.assertGreater(len(os.listdir(self.folder)), 1, "a temporary file is there")
         return process
 
     def test_signals(self):
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        for number in ENDING:
             with self.subTest(case=number.name):
                 with self.begin() as process:
                     process.send_signal(number)
